@@ -1,0 +1,124 @@
+"""What an engine is: facts and pure functions. All I/O on processes is the supervisor's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Value = int | float | bool | str | tuple[int, ...] | None
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting of an engine.
+
+    `name` is the lab's word, the same in every engine that has the idea; `flag` is what the
+    engine itself calls it (a command-line flag, an environment variable, or a path in a
+    configuration file). `trades` says in a sentence what raising it buys and costs.
+    """
+
+    name: str
+    flag: str
+    kind: Literal["int", "float", "bool", "str", "ints"]
+    default: Value
+    trades: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric family an engine exports, under the concept all engines share.
+
+    `concept` is the lab's word (`ttft`, `itl`, `e2e`, `queue_time`, `running`, `waiting`,
+    `kv_cache_usage`, `output_tokens`, `requests_ok`, `batch_size`, …); `name` is exactly what
+    stands on `/metrics` (without `_bucket`, `_sum`, `_count`). `scale` turns it into seconds,
+    bytes or ratios: microseconds have 1e-6.
+    """
+
+    concept: str
+    name: str
+    kind: Literal["gauge", "counter", "histogram", "summary"]
+    unit: str
+    help: str
+    scale: float = 1.0
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An isolated Python environment: `folder` holds `requirements.txt` (hashed, compiled).
+
+    `torch` is installed on its own first, because its CPU build lives outside PyPI: from the
+    user's wheelhouse (`PIP_FIND_LINKS`) if it is there, else through uv's `--torch-backend`.
+    `cuda` names the requirements file used instead on a machine with a GPU.
+    """
+
+    name: str
+    folder: Path
+    python: str = "3.11"
+    torch: str | None = None
+    cuda: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that an engine may know when it says how it is launched."""
+
+    instance: str
+    settings: Mapping[str, Value]
+    model: str | None
+    served_name: str
+    ports: Mapping[str, int]
+    host: str
+    workspace: Path
+    python: Path | None
+    device: Device
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start one instance, where to reach it, and how to know that it is ready."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    base_url: str
+    ready_url: str
+    metrics_url: str | None = None
+    ready_timeout_s: float = 300.0
+    stop_grace_s: float = 20.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A kind of server. One folder `servers/<name>/` makes one of these.
+
+    `ports` maps a port's name to the number tried first; the first is the one that answers
+    requests. `launch` is pure; `prepare` may write into `request.workspace` (a configuration
+    file, a model repository) and is called just before the start. `protocols` are the load
+    test's words for what it answers, the usual one first. `resolve_model` turns the user's
+    `--model` into a checked local folder or a Hugging Face id (raises `ServerError` if it is
+    neither), making the lab's own default if nothing was asked for; an engine without a model
+    has no such function.
+    """
+
+    name: str
+    title: str
+    summary: str
+    ports: Mapping[str, int]
+    launch: Callable[[Request], Launch]
+    knobs: tuple[Knob, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    protocols: tuple[str, ...] = ()
+    environment: Environment | None = None
+    prepare: Callable[[Request], None] | None = None
+    resolve_model: Callable[[str | None], str | None] | None = None
+
+    def knob(self, name: str) -> Knob | None:
+        """The knob of that name, or `None`."""
+        return next((knob for knob in self.knobs if knob.name == name), None)

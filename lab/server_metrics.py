@@ -1,0 +1,70 @@
+"""Carry an instance's Prometheus series home with the run, so that it can be compared elsewhere.
+
+The samples are the scraped ones at their own times (a range selector), not a resampled grid.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpx
+import pyarrow as pa
+
+from lab.errors import LabError
+from measure.store import SERVER_METRICS_SCHEMA
+
+# Prometheus holds a query's samples in memory: ask for minutes, not hours, at a time.
+CHUNK_S = 300.0
+
+
+def collect(
+    prometheus_url: str, instances: Sequence[str], start_s: float, end_s: float, epoch_s: float
+) -> pa.Table:
+    """All samples of `instances` in [start_s, end_s] (wall-clock seconds), as a table.
+
+    Columns: `t_s` (seconds from the run's start, `epoch_s`), `metric`, `labels`, `value`.
+    Raises `LabError` if Prometheus does not answer.
+    """
+    parts = []
+    edge_s = start_s
+    with httpx.Client(base_url=prometheus_url, timeout=30.0) as client:
+        while edge_s < end_s:
+            stop_s = min(edge_s + CHUNK_S, end_s)
+            parts.extend(_query(client, instances, edge_s, stop_s))
+            edge_s = stop_s
+    return to_table(parts, epoch_s)
+
+
+def _query(
+    client: httpx.Client, instances: Sequence[str], start_s: float, stop_s: float
+) -> list[dict[str, Any]]:
+    names = "|".join(instances)
+    # A range selector is open to the left: (time - range, time].
+    query = f'{{instance=~"{names}"}}[{max(1, round((stop_s - start_s) * 1000))}ms]'
+    try:
+        answer = client.get("/api/v1/query", params={"query": query, "time": f"{stop_s:.3f}"})
+        answer.raise_for_status()
+        result: list[dict[str, Any]] = answer.json()["data"]["result"]
+    except (httpx.HTTPError, KeyError, ValueError) as problem:
+        raise LabError(
+            f"Prometheus at {client.base_url} did not give the engine's series ({problem!r}). "
+            "The requests of the run are safe; only server_metrics.parquet is missing. "
+            "`lab logs prometheus` shows what Prometheus says."
+        ) from problem
+    return result
+
+
+def to_table(series: Iterable[dict[str, Any]], epoch_s: float) -> pa.Table:
+    """Prometheus' matrix answer as rows of the run store, ordered by series, then time."""
+    times: list[float] = []
+    metrics: list[str] = []
+    labels: list[list[tuple[str, str]]] = []
+    values: list[float] = []
+    for one in series:
+        name = one["metric"].get("__name__", "")
+        pairs = sorted((k, v) for k, v in one["metric"].items() if k != "__name__")
+        for stamp_s, value in one["values"]:
+            times.append(float(stamp_s) - epoch_s)
+            metrics.append(name)
+            labels.append(pairs)
+            values.append(float(value))
+    return pa.table([times, metrics, labels, values], schema=SERVER_METRICS_SCHEMA)

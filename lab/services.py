@@ -1,0 +1,58 @@
+"""What the lab runs beside the engines: Prometheus, the process exporter, the dashboard."""
+
+import sys
+from collections.abc import Callable
+
+from servers import supervisor
+from servers.catalog import ENGINES
+from servers.contract import Engine, Launch, Request
+from servers.errors import ServerError
+from servers.instances import Instance
+from servers.paths import ROOT
+
+Say = Callable[[str], None]
+
+
+def _launch_dashboard(request: Request) -> Launch:
+    base_url = f"http://{request.host}:{request.ports['http']}"
+    argv = (
+        *(sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py")),
+        *("--server.port", str(request.ports["http"]), "--server.address", request.host),
+        *("--server.headless", "true"),
+    )
+    return Launch(
+        argv=argv,
+        env={},
+        base_url=base_url,
+        ready_url=f"{base_url}/_stcore/health",
+        ready_timeout_s=60.0,
+        stop_grace_s=5.0,
+    )
+
+
+DASHBOARD = Engine(
+    name="dashboard",
+    title="Dashboard",
+    summary="The Streamlit pages over the runs and the lab's Prometheus.",
+    ports={"http": 8501},
+    launch=_launch_dashboard,
+)
+
+# They serve no model, so they are neither loaded nor named as neighbours of a measurement.
+SERVICES = ("prometheus", "exporter", "dashboard")
+
+
+def find(name: str) -> Engine:
+    """The engine or service of that name; `ServerError` names those that exist."""
+    everything = {**ENGINES, DASHBOARD.name: DASHBOARD}
+    if name not in everything:
+        raise ServerError(
+            f"There is no engine '{name}'. The lab knows {', '.join(sorted(everything))}."
+        )
+    return everything[name]
+
+
+def watch(say: Say) -> Instance:
+    """See to it that Prometheus and the process exporter run; returns Prometheus."""
+    supervisor.up(ENGINES["exporter"], say=say)
+    return supervisor.up(ENGINES["prometheus"], say=say)

@@ -101,7 +101,8 @@ class Engine:
     `ports` maps a port's name to the number tried first; the first is the one that answers
     requests. `launch` is pure; `prepare` may write into `request.workspace` (a configuration
     file, a model repository) and is called just before the start. `protocols` are the load
-    test's words for what it answers, the usual one first. `resolve_model` turns the user's
+    test's words for what it answers, the usual one first; `served_models` says by protocol which
+    model answers it, where that is not the instance's served name. `resolve_model` turns the user's
     `--model` into a checked local folder or a Hugging Face id (raises `ServerError` if it is
     neither), making the lab's own default if nothing was asked for; an engine without a model
     has no such function.
@@ -115,9 +116,12 @@ class Engine:
     knobs: tuple[Knob, ...] = ()
     metrics: tuple[Metric, ...] = ()
     protocols: tuple[str, ...] = ()
+    served_models: Mapping[str, str] = field(default_factory=dict)
     environment: Environment | None = None
     prepare: Callable[[Request], None] | None = None
     resolve_model: Callable[[str | None], str | None] | None = None
+    version: Callable[[str], str | None] | None = None
+    job: str = "engine"
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or `None`."""

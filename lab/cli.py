@@ -1,0 +1,235 @@
+"""The `lab` command. Each command is a few lines over the rooms; errors end here."""
+
+import functools
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from lab import doctor as doctor_checks
+from lab import experiment, services, tables
+from lab.durations import parse_duration_s
+from lab.errors import LabError
+from lab.load import Load, validated
+from lab.tour import tour as tour_steps
+from measure.compare import compare as compare_runs
+from measure.errors import MeasureError
+from measure.store import Run, open_run
+from servers import instances, knobs, supervisor
+from servers.errors import ServerError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Launch real model servers, load them, and see what a setting does to the tail.",
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EngineName = Annotated[str, typer.Argument(metavar="ENGINE", help="An engine, such as vllm or triton.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob; may be given several times."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A Hugging Face folder or id; 'tiny' for the small random one."),
+]
+InstanceName = Annotated[str | None, typer.Option("--name", help="The instance's name.")]
+
+
+def say(text: str) -> None:
+    """Progress for the person at the terminal, exactly as it is (no markup)."""
+    console.print(text, markup=False)
+
+
+def guarded(command: F) -> F:
+    """Errors a person can act on become a paragraph and exit code 1; Ctrl-C becomes 130."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (LabError, MeasureError, ServerError) as problem:
+            errors.print(f"error: {problem}", markup=False)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            raise typer.Exit(130) from None
+
+    return wrapper  # type: ignore[return-value]
+
+
+@app.command()
+@guarded
+def up(
+    engine: EngineName,
+    settings: Settings = None,
+    model: Model = None,
+    name: InstanceName = None,
+    port: Annotated[int | None, typer.Option(help="The port that answers requests.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Start an engine (or prometheus, exporter, dashboard) and wait until it answers."""
+    kind = services.find(engine)
+    ports = {next(iter(kind.ports)): port} if port is not None else None
+    chosen = knobs.parse(kind, settings or [])
+    if kind is services.DASHBOARD:
+        services.watch(say)
+    instance = supervisor.up(
+        kind, name=name, settings=chosen, model=model, ports=ports, host=host, say=say
+    )
+    say(f"{instance.name} answers at {instance.base_url}   (log: {instance.log})")
+
+
+@app.command()
+@guarded
+def ps() -> None:
+    """Show what runs, and whether it is well."""
+    console.print(tables.instances_table(instances.all_instances()))
+
+
+@app.command()
+@guarded
+def logs(
+    name: Annotated[str, typer.Argument(help="The instance's name, as `lab ps` shows it.")],
+    lines: Annotated[int, typer.Option("-n", help="How many of the last lines.", min=1)] = 50,
+    follow: Annotated[bool, typer.Option("-f", help="Go on as the log grows.")] = False,
+) -> None:
+    """Print the last lines of an instance's log."""
+    path = supervisor.log_of(name)
+    with path.open(errors="replace") as log:
+        for line in log.readlines()[-lines:]:
+            sys.stdout.write(line)
+        while follow:
+            sys.stdout.write(log.read())
+            sys.stdout.flush()
+            time.sleep(0.3)
+
+
+@app.command()
+@guarded
+def down(
+    name: Annotated[str | None, typer.Argument(help="One instance; all if left out.")] = None,
+) -> None:
+    """Stop what the lab started: one instance, or everything."""
+    stopped = supervisor.down(name, say=say)
+    say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command("run")
+@guarded
+def run_command(
+    engine: EngineName,
+    scenario: Annotated[str, typer.Option(help="chat, completion or classify.")] = "chat",
+    settings: Settings = None,
+    model: Model = None,
+    name: InstanceName = None,
+    users: Annotated[int | None, typer.Option(help="Closed loop: this many users.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Open loop: arrivals a second.")] = None,
+    arrival: Annotated[str, typer.Option(help="Open loop: poisson or constant.")] = "poisson",
+    duration: Annotated[str, typer.Option(help="How long, warm-up included.")] = "30s",
+    warmup: Annotated[str, typer.Option(help="How much of the start does not count.")] = "5s",
+    prompt_tokens: Annotated[int, typer.Option(help="Tokens in a prompt.")] = 64,
+    output_tokens: Annotated[int, typer.Option(help="Tokens asked for.")] = 32,
+    seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
+    slo: Annotated[str, typer.Option(help="For goodput, such as ttft=0.5,itl=0.05.")] = "",
+    transport: Annotated[str, typer.Option(help="classify: grpc or http.")] = "grpc",
+) -> None:
+    """One experiment: the engine as set, one load, one run folder.
+
+    An instance of that name with other settings is started anew. Without --users and --rate,
+    four users ask in a closed loop.
+    """
+    load = validated(
+        Load(
+            scenario=scenario,
+            duration_s=parse_duration_s(duration),
+            warmup_s=parse_duration_s(warmup),
+            users=4 if users is None and rate is None else users,
+            rate_rps=rate,
+            arrival=arrival,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            seed=seed,
+            slo=slo,
+            transport=transport,
+        )
+    )
+    kind = services.find(engine)
+    instance = experiment.ensure_instance(
+        kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model
+    )
+    outcome = experiment.run(kind, instance, load, console)
+    tables.print_run(console, outcome.run)
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if not outcome.run.summary["requests"]["ok"]:
+        raise LabError(
+            f"No request of run {outcome.run.path.name} succeeded; its errors are above, and "
+            f"{outcome.run.path / 'logs'} holds what Locust and the engine said."
+        )
+
+
+@app.command()
+@guarded
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Run ids or folders.")],
+) -> None:
+    """Two or more runs side by side: the client's numbers with intervals, then the engine's."""
+    if len(runs) < 2:
+        raise LabError("A comparison needs two runs or more. `ls runs` shows those you have.")
+    tables.print_comparison(console, compare_runs([find_run(run) for run in runs]))
+
+
+def find_run(text: str) -> Run:
+    """A run by folder or by id (a unique beginning or end of it is enough)."""
+    folder = Path(text)
+    if folder.is_dir():
+        return open_run(folder)
+    root = experiment.runs_root()
+    known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    hits = [n for n in known if n == text] or [
+        n for n in known if n.startswith(text) or n.endswith(text)
+    ]
+    if len(hits) == 1:
+        return open_run(root / hits[0])
+    why = f"{len(hits)} runs fit: {', '.join(hits)}" if hits else f"nothing in {root} is called so"
+    latest = f" The latest runs are {', '.join(known[-3:])}." if known and not hits else ""
+    raise LabError(f"Cannot tell which run '{text}' is: {why}.{latest}")
+
+
+@app.command()
+@guarded
+def doctor() -> None:
+    """Look at this machine: what is there, what is missing, what to do about it."""
+    checks = doctor_checks.checks()
+    console.print(tables.doctor_table(checks))
+    if any(check.state == "missing" and check.needed for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def tour() -> None:
+    """The main job: vLLM and Triton, the same load on both, a classifier, a comparison."""
+    tour_steps(console)
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of `lab`. A closed terminal or SIGTERM ends a command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGHUP, _terminated)
+    app()

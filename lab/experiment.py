@@ -1,0 +1,204 @@
+"""An experiment: one engine with its settings, one load, and the run that comes of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from lab import server_metrics, services
+from lab.errors import LabError
+from lab.load import SCENARIOS, Load, locust_argv, protocol_for
+from measure.store import Run, new_run_id, open_run, write_server_metrics
+from servers import instances, supervisor
+from servers.contract import Engine, Value
+from servers.instances import Instance
+from servers.paths import ROOT
+
+# One scrape more than the last answer, so that the engine's last increments are carried home.
+AFTER_SCRAPES_S = 2.5
+BEFORE_SCRAPES_S = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The run, how Locust ended, and whether it was cut short by Ctrl-C."""
+
+    run: Run
+    exit_code: int
+    interrupted: bool
+
+
+def runs_root() -> Path:
+    """Where runs are kept: `runs/` of the project, or `SERVING_LAB_RUNS`."""
+    return Path(os.environ.get("SERVING_LAB_RUNS") or ROOT / "runs")
+
+
+def ensure_instance(
+    engine: Engine,
+    say: services.Say,
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Value] | None = None,
+    model: str | None = None,
+) -> Instance:
+    """The instance asked for, running: the live one if it fits, else a new one in its place.
+
+    An experiment says how its engine is set. If an instance of this name runs with other
+    settings, it is stopped and started anew, and that is said.
+    """
+    wanted = name or engine.name
+    differing = supervisor.differences(engine, name=wanted, settings=settings, model=model)
+    if differing:
+        say(f"{wanted} runs with other settings ({'; '.join(differing)}): starting it anew")
+        supervisor.down(wanted, say=say)
+    return supervisor.up(engine, name=wanted, settings=settings, model=model, say=say)
+
+
+def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Outcome:
+    """Drive `load` at `instance`, and bring home its records, its metrics and its logs.
+
+    Ctrl-C ends the load early: what has finished is kept and the run is still summed up.
+    Raises `LabError` if the engine cannot answer such a scenario or nothing could be recorded.
+    """
+    protocol = protocol_for(load.scenario, engine.protocols)
+    if protocol is None:
+        fitting = [s for s in SCENARIOS if protocol_for(s, engine.protocols)]
+        raise LabError(
+            f"{engine.title} cannot answer the scenario '{load.scenario}'. "
+            f"Scenarios for it: {', '.join(fitting) or 'none'}."
+        )
+    say = console.print
+    prometheus = services.watch(say)
+    run_dir = runs_root() / new_run_id(instance.name, load.scenario)
+    log_start = instance.log.stat().st_size if instance.log.exists() else 0
+    with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
+        engine_json = Path(scratch) / "engine.json"
+        engine_json.write_text(json.dumps(engine_facts(engine, instance)))
+        argv = locust_argv(
+            load,
+            host=_host(instance, protocol, load.transport),
+            model=engine.served_models.get(protocol, instance.served_name),
+            protocol=protocol,
+            run_dir=run_dir,
+            engine_json=engine_json,
+        )
+        locust_log = Path(scratch) / "locust.log"
+        exit_code, interrupted = _drive(argv, locust_log, load, instance, console)
+        if not (run_dir / "manifest.json").exists():
+            raise LabError(
+                f"The load test ended (exit code {exit_code}) before it recorded anything. It said:\n"
+                + "\n".join(locust_log.read_text().strip().splitlines()[-15:])
+            )
+        logs = run_dir / "logs"
+        logs.mkdir(exist_ok=True)
+        shutil.copy(locust_log, logs / "locust.log")
+    _keep_engine_log(instance, log_start, logs)
+    finished = open_run(run_dir)
+    _keep_server_metrics(finished, prometheus, instance, say)
+    return Outcome(open_run(run_dir), exit_code, interrupted)
+
+
+def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
+    """The manifest's `engine`: what was measured, exactly enough to start it again."""
+    neighbours = [
+        other.name
+        for other in instances.all_instances()
+        if other.name != instance.name
+        and other.engine not in services.SERVICES
+        and instances.alive(other)
+    ]
+    return {
+        "name": engine.name,
+        "instance": instance.name,
+        "version": instance.version,
+        "settings": dict(instance.settings),
+        "argv": list(instance.argv),
+        "model": instance.model,
+        "device": instance.device,
+        "neighbours": neighbours,
+    }
+
+
+def _host(instance: Instance, protocol: str, transport: str) -> str:
+    if protocol == "kserve-infer" and transport == "grpc":
+        return f"grpc://{instance.host}:{instance.ports['grpc']}"
+    return instance.base_url
+
+
+def _drive(
+    argv: tuple[str, ...], log: Path, load: Load, instance: Instance, console: Console
+) -> tuple[int, bool]:
+    """Run Locust to its end, with a bar. Returns (exit code, whether Ctrl-C cut it short)."""
+    interrupted = False
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    shape = f"{load.users} users" if load.users is not None else f"{load.rate_rps:g} requests/s"
+    with log.open("wb") as out, bar:
+        # A session of its own: Ctrl-C in the terminal reaches Locust once, through us.
+        process = subprocess.Popen(
+            argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        task = bar.add_task(f"{load.scenario} on {instance.name}, {shape}", total=load.duration_s)
+        began = time.monotonic()
+        try:
+            while process.poll() is None:
+                bar.update(task, completed=min(time.monotonic() - began, load.duration_s))
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            interrupted = True
+            bar.update(task, description="interrupted: keeping what has finished")
+            process.send_signal(signal.SIGINT)
+        finally:
+            exit_code = _reap(process)
+    return exit_code, interrupted
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return process.wait(timeout=30.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _keep_engine_log(instance: Instance, start: int, logs: Path) -> None:
+    """Copy what the engine wrote during the run."""
+    if instance.log.exists():
+        with instance.log.open("rb") as source, (logs / "engine.log").open("wb") as target:
+            source.seek(start)
+            shutil.copyfileobj(source, target)
+
+
+def _keep_server_metrics(
+    run: Run, prometheus: Instance, instance: Instance, say: services.Say
+) -> None:
+    time.sleep(AFTER_SCRAPES_S)
+    epoch_s = float(run.manifest["epoch_s"])
+    try:
+        table = server_metrics.collect(
+            prometheus.base_url,
+            [instance.name],
+            epoch_s - BEFORE_SCRAPES_S,
+            time.time(),
+            epoch_s,
+        )
+    except LabError as problem:
+        say(f"warning: {problem}")
+        return
+    write_server_metrics(run.path, table)

@@ -1,0 +1,45 @@
+"""The main job, by one command: two real engines, the same load on both, their tails compared."""
+
+from rich.console import Console
+from rich.rule import Rule
+
+from lab import ask, experiment, services, tables
+from lab.load import Load
+from measure.compare import compare
+from servers import supervisor
+
+QUESTION = "The capital of France is"
+COMPLETION = Load(scenario="completion", duration_s=30.0, warmup_s=5.0, users=4)
+CLASSIFY = Load(scenario="classify", duration_s=15.0, warmup_s=3.0, users=16)
+
+
+def tour(console: Console) -> None:
+    """Everything `make lab` promises; may be repeated, and then starts and installs nothing."""
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    console.print(Rule("1/4  Prometheus, vLLM and Triton", align="left"))
+    services.watch(say)
+    vllm_engine, triton_engine = services.find("vllm"), services.find("triton")
+    vllm = experiment.ensure_instance(vllm_engine, say)
+    triton = experiment.ensure_instance(triton_engine, say)
+
+    console.print(Rule(f"2/4  Both are asked: {QUESTION} ...", align="left"))
+    for engine, instance in ((vllm_engine, vllm), (triton_engine, triton)):
+        answer = ask.complete(engine, instance, QUESTION, max_tokens=24)
+        say(f"{engine.title}: {QUESTION}{answer}")
+
+    console.print(Rule("3/4  The same load on both, then the classifier", align="left"))
+    first = experiment.run(vllm_engine, vllm, COMPLETION, console).run
+    second = experiment.run(triton_engine, triton, COMPLETION, console).run
+    third = experiment.run(triton_engine, triton, CLASSIFY, console).run
+    tables.print_run(console, third)
+
+    console.print(Rule("4/4  Side by side", align="left"))
+    tables.print_comparison(console, compare([first, second]))
+
+    dashboard = supervisor.up(services.DASHBOARD, say=say)
+    say(f"\nDashboard:   {dashboard.base_url}")
+    say(f"These runs:  {dashboard.base_url}/compare?runs={first.path.name},{second.path.name}")
+    say("Stop it all: make down")

@@ -1,0 +1,247 @@
+"""Figures of finished (or unfinished) runs, for the Compare page. Pure: samples in, figure out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard import text, units
+from dashboard.figures import axis, style
+from dashboard.theme import Line
+from measure import quantiles
+from measure.quantiles import Floats
+
+POINTS = 2_000
+FURTHEST_SURVIVAL = 0.001
+_HEIGHT = 330
+_TAIL_TICKS = {1.0: "p0", 0.5: "p50", 0.1: "p90", 0.05: "p95", 0.01: "p99", 0.001: "p99.9"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run's values of one metric: sorted, without NaN; `name` is how the page calls it."""
+
+    name: str
+    line: Line
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Quantiles of a sample at falling survival, as far as the sample carries them."""
+
+    survival: Floats
+    value: Floats
+    interval_survival: Floats
+    low: Floats
+    high: Floats
+
+
+def decimate(count: int, points: int = POINTS) -> np.ndarray:
+    """At most `points` ranks (from 0) of a sorted sample of `count`, both ends kept.
+
+    Half of them evenly over the sample, half evenly over the logarithm of what remains above, so
+    that the tail loses nothing that a reader could see.
+    """
+    if count <= points:
+        return np.arange(count)
+    half = points // 2
+    even = np.linspace(0, count - 1, half)
+    tail = count - np.geomspace(1, count, points - half)
+    return np.unique(np.concatenate([even, tail]).round().astype(np.int64).clip(0, count - 1))
+
+
+def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
+    """The empirical distribution: the share of requests at or below each value, exact."""
+    figure = go.Figure()
+    for sample in samples:
+        count = sample.values.size
+        if not count:
+            continue
+        ranks = decimate(count)
+        share = (ranks + 1) / count
+        value = sample.values[ranks]
+        figure.add_scatter(
+            x=np.concatenate([value[:1], value]),
+            y=np.concatenate([[0.0], share]),
+            name=text.figure(sample.name),
+            mode="lines",
+            line={"color": sample.line.colour, "dash": sample.line.dash, "width": 2, "shape": "hv"},
+            text=[units.show(x, unit) for x in (float(value[0]), *value.tolist())],
+            hovertemplate="%{y:.1%} at or below %{text}<extra>%{fullData.name}</extra>",
+        )
+    _run_style(figure, "ecdf")
+    figure.update_layout(hovermode="closest")
+    figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
+    _latency_axis(figure, "x", samples, unit)
+    return figure
+
+
+def tail_points(values: Floats) -> Tail:
+    """The tail of a sorted sample down to p99.9, each quantile one the sample carries."""
+    count = values.size
+    wanted = np.geomspace(1.0, FURTHEST_SURVIVAL, 300)
+    survival = [s for s in wanted.tolist() if s < 1 and quantiles.carried(count, 1 - s)]
+    if count and FURTHEST_SURVIVAL >= 1 / count and quantiles.carried(count, 0.999):
+        survival[-1:] = [FURTHEST_SURVIVAL]
+    value = [values[quantiles.rank(count, 1 - s) - 1] for s in survival]
+    edges = [
+        (s, pair) for s in survival[::5] if (pair := quantiles.interval_ranks(count, 1 - s))
+    ]
+    return Tail(
+        np.array(survival),
+        np.array(value),
+        np.array([s for s, _ in edges]),
+        np.array([values[low - 1] for _, (low, _) in edges]),
+        np.array([values[high - 1] for _, (_, high) in edges]),
+    )
+
+
+def tail(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
+    """Latency against the percentile on a log-survival axis, to p99.9, with 95% intervals."""
+    figure = go.Figure()
+    for sample in samples:
+        points = tail_points(sample.values)
+        name = text.figure(sample.name)
+        if points.interval_survival.size > 1:
+            figure.add_scatter(
+                x=np.concatenate([points.interval_survival, points.interval_survival[::-1]]),
+                y=np.concatenate([points.high, points.low[::-1]]),
+                fill="toself",
+                fillcolor=sample.line.fill(0.18),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=name,
+                name=name,
+            )
+        figure.add_scatter(
+            x=points.survival,
+            y=points.value,
+            name=name,
+            legendgroup=name,
+            mode="lines",
+            line={"color": sample.line.colour, "dash": sample.line.dash, "width": 2},
+            text=[
+                f"p{_percent(1 - s)}: {units.show(v, unit)}"
+                for s, v in zip(points.survival.tolist(), points.value.tolist(), strict=True)
+            ],
+            hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+        )
+    _run_style(figure, "tail")
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(
+        type="log",
+        range=[0, math.log10(FURTHEST_SURVIVAL) - 0.05],
+        tickvals=list(_TAIL_TICKS),
+        ticktext=list(_TAIL_TICKS.values()),
+        showgrid=True,
+    )
+    _latency_axis(figure, "y", samples, unit)
+    return figure
+
+
+def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
+    """Shares of the values over bins that all runs share, as outlines over areas."""
+    figure = go.Figure()
+    present = [sample for sample in samples if sample.values.size]
+    if present:
+        edges, logarithmic = _bins(present)
+        for sample in present:
+            counts, _ = np.histogram(sample.values, edges)
+            share = counts / sample.values.size
+            figure.add_scatter(
+                x=np.repeat(edges, 2)[1:-1],
+                y=np.repeat(share, 2),
+                name=text.figure(sample.name),
+                mode="lines",
+                line={"color": sample.line.colour, "dash": sample.line.dash, "width": 1.5},
+                fill="tozeroy",
+                fillcolor=sample.line.fill(0.15),
+                text=[units.show(x, unit) for x in np.repeat(edges, 2)[1:-1].tolist()],
+                hovertemplate="%{y:.1%} near %{text}<extra>%{fullData.name}</extra>",
+            )
+        figure.update_xaxes(type="log" if logarithmic else "linear")
+    _run_style(figure, "distribution")
+    figure.update_layout(hovermode="closest")
+    axis(figure, "x", unit)
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def over_time(
+    rates: Mapping[str, tuple[Floats, Floats]],
+    lines: Mapping[str, Line],
+    unit: units.Unit,
+    warmup_s: float,
+) -> go.Figure:
+    """Rates over seconds from the run's start; the warm-up, which does not count, is shaded."""
+    figure = go.Figure()
+    for name, (time_s, rate) in rates.items():
+        line = lines[name]
+        figure.add_scatter(
+            x=time_s,
+            y=rate,
+            name=text.figure(name),
+            mode="lines",
+            line={"color": line.colour, "dash": line.dash, "width": 2},
+            text=[units.show(value, unit) for value in rate.tolist()],
+            hovertemplate="%{text}",
+        )
+    if warmup_s > 0:
+        figure.add_vrect(
+            x0=0,
+            x1=warmup_s,
+            fillcolor="rgba(128,128,128,0.14)",
+            line_width=0,
+            annotation_text="warm-up",
+            annotation_position="top left",
+        )
+    _run_style(figure, "over_time")
+    figure.update_xaxes(ticksuffix=" s")
+    figure.update_yaxes(rangemode="tozero")
+    axis(figure, "y", unit)
+    return figure
+
+
+def _run_style(figure: go.Figure, revision: str) -> None:
+    style(figure, _HEIGHT, revision, legend=True)
+    figure.update_layout(margin={"t": 34})
+
+
+def _percent(level: float) -> str:
+    return f"{level * 100:.3f}".rstrip("0").rstrip(".")
+
+
+def _latency_axis(
+    figure: go.Figure, which: str, samples: Sequence[Sample], unit: units.Unit
+) -> None:
+    """Linear from zero, or logarithmic where the runs are too far apart to share a linear axis."""
+    update = figure.update_xaxes if which == "x" else figure.update_yaxes
+    axis(figure, which, unit)
+    if _wide([sample.values for sample in samples if sample.values.size]):
+        update(type="log", showgrid=True)
+    else:
+        update(rangemode="tozero")
+
+
+def _wide(values: Sequence[Floats]) -> bool:
+    """Whether medians or tails spread over more than a decade and a half."""
+    lows = [float(v[v.size // 20]) for v in values]
+    highs = [float(v[min(int(v.size * 0.99), v.size - 1)]) for v in values]
+    low = min((v for v in lows if v > 0), default=0.0)
+    return low > 0 and max(highs) / low > 30
+
+
+def _bins(samples: Sequence[Sample]) -> tuple[Floats, bool]:
+    """60 bins from the lowest value to the highest p99.9; logarithmic where the spread is wide."""
+    low = min(float(s.values[0]) for s in samples)
+    high = max(float(s.values[quantiles.rank(s.values.size, 0.999) - 1]) for s in samples)
+    if _wide([s.values for s in samples]) and low > 0:
+        return np.geomspace(low, high, 61), True
+    if high <= low:
+        low, high = low * 0.9, high * 1.1 or 1.0
+    return np.linspace(low, high, 61), False

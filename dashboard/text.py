@@ -1,0 +1,27 @@
+"""Text that others wrote (names of runs and models, errors), shown as nothing but text.
+
+Streamlit reads Markdown, with its own directives, in labels and messages; Plotly reads a little
+HTML in names and titles. Each has its own way to say "no".
+"""
+
+import re
+
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+def plain(text: object, longest: int = 300) -> str:
+    """The text on one line without control characters, cut where it is too long to read."""
+    line = _CONTROL.sub(" ", str(text)).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def markdown(text: object, longest: int = 300) -> str:
+    """Text for a Markdown place: every punctuation mark escaped, so none of it means anything."""
+    return _MARKDOWN.sub(r"\\\1", plain(text, longest))
+
+
+def figure(text: object, longest: int = 60) -> str:
+    """Text for a Plotly place: no tag and no entity survives."""
+    line = plain(text, longest)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

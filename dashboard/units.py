@@ -1,0 +1,76 @@
+"""Numbers as people read them: three figures, and a unit that fits."""
+
+import math
+from typing import Literal
+
+Unit = Literal["s", "rps", "tok/s", "ratio", "bytes", "count", "cores", "tokens"]
+
+TITLES: dict[Unit, str] = {
+    "s": "seconds",
+    "rps": "requests/s",
+    "tok/s": "tokens/s",
+    "ratio": "share",
+    "bytes": "bytes",
+    "count": "count",
+    "cores": "CPU cores",
+    "tokens": "tokens",
+}
+
+TICKS: dict[Unit, dict[str, str]] = {
+    "s": {"ticksuffix": "s", "tickformat": "~s"},
+    "ratio": {"tickformat": ".0%"},
+    "bytes": {"tickformat": "~s", "ticksuffix": "B"},
+}
+"""Plotly's axis settings for a unit; SI prefixes turn 0.02 s into 20 ms."""
+
+_NOTHING = "–"
+
+
+def show(value: float | None, unit: Unit) -> str:
+    """The value with its unit: `75.2 ms`, `3.41 GB`, `93 %`; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return _NOTHING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if unit == "s":
+        return seconds(value)
+    if unit == "bytes":
+        return _prefixed(value, "B", ("", "k", "M", "G", "T"))
+    if unit == "ratio":
+        return f"{value * 100:.3g} %"
+    suffix = {"rps": "/s", "tok/s": " tok/s"}.get(unit, "")
+    return f"{figures(value)}{suffix}"
+
+
+def seconds(value: float) -> str:
+    """A length of time: µs, ms, s; minutes from 10 min on."""
+    size = abs(value)
+    if size == 0:
+        return "0 s"
+    if size < 0.9995e-3:
+        return f"{figures(value * 1e6)} µs"
+    if size < 0.9995:
+        return f"{figures(value * 1e3)} ms"
+    if size < 600:
+        return f"{figures(value)} s"
+    return f"{value / 60:.0f} min"
+
+
+def figures(value: float) -> str:
+    """Three significant figures, never in exponents, thousands set apart."""
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    rounded = round(value, digits)
+    if abs(rounded) >= 1000:
+        return f"{rounded:,.0f}"
+    text = f"{rounded:.{min(max(digits, 0), 6)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _prefixed(value: float, unit: str, prefixes: tuple[str, ...]) -> str:
+    for prefix in prefixes[:-1]:
+        if abs(value) < 999.5:
+            return f"{figures(value)} {prefix}{unit}"
+        value /= 1000
+    return f"{figures(value)} {prefixes[-1]}{unit}"

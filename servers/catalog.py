@@ -1,0 +1,22 @@
+"""The engines this lab knows: one folder and one line each."""
+
+from __future__ import annotations
+
+import difflib
+
+from servers.contract import Engine
+from servers.errors import ServerError
+from servers.exporter import ENGINE as EXPORTER
+from servers.prometheus import ENGINE as PROMETHEUS
+
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (PROMETHEUS, EXPORTER)}
+
+
+def find(name: str) -> Engine:
+    """The engine of that name. Raises `ServerError` naming the known ones."""
+    engine = ENGINES.get(name)
+    if engine is not None:
+        return engine
+    close = difflib.get_close_matches(name.lower(), ENGINES, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise ServerError(f"There is no engine {name!r}. {hint}Known: {', '.join(sorted(ENGINES))}.")

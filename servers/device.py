@@ -1,0 +1,34 @@
+"""Which device engines run on here."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+
+from servers.contract import Device
+
+
+@lru_cache(maxsize=1)
+def detect() -> Device:
+    """`cuda` if the NVIDIA driver reports a GPU this process may use, else `cpu`.
+
+    Asks the driver's own library (NVML), which costs nothing where there is none. An empty
+    `CUDA_VISIBLE_DEVICES` (or -1) hides the GPUs, as it does from every CUDA program.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "cpu"
+    return "cuda" if _gpus() > 0 else "cpu"
+
+
+def _gpus() -> int:
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return 0
+    if nvml.nvmlInit_v2() != 0:
+        return 0
+    count = ctypes.c_uint(0)
+    found = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    nvml.nvmlShutdown()
+    return count.value if found == 0 else 0

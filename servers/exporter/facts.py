@@ -1,0 +1,98 @@
+"""What the processes of the instances use now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from servers import instances
+from servers.instances import Instance
+from servers.processes import Member
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One instance at one moment. `pss_bytes` is `None` where the system does not tell it."""
+
+    instance: str
+    engine: str
+    started_s: float
+    processes: int
+    rss_bytes: int
+    pss_bytes: int | None
+    cpu_s: float
+
+
+class CpuClock:
+    """CPU seconds of an instance that never fall when one of its processes ends unseen.
+
+    A process that its parent waited for is in the parent's own account. One that was not
+    (an orphan's, say) would take its seconds away with it: then the total stands on from the
+    last reading. What it used after that reading is lost.
+    """
+
+    def __init__(self) -> None:
+        self._last_s = 0.0
+        self._lost_s = 0.0
+
+    def total(self, living_s: float) -> float:
+        """The total, given the sum over the living processes and the children they waited for."""
+        self._lost_s += max(self._last_s - living_s, 0.0)
+        self._last_s = living_s
+        return self._lost_s + living_s
+
+
+class Observer:
+    """Looks at all instances of this home; keeps a CPU clock for each."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[tuple[str, float], CpuClock] = {}
+
+    def look(self) -> list[Facts]:
+        """Facts of every instance that lives, sorted by name."""
+        found = instances.all_instances()
+        keys = {(instance.name, instance.started_s) for instance in found}
+        self._clocks = {key: clock for key, clock in self._clocks.items() if key in keys}
+        facts = [self._facts(instance, instances.members(instance)) for instance in found]
+        return [fact for fact in facts if fact.processes]
+
+    def _facts(self, instance: Instance, members: Sequence[Member]) -> Facts:
+        rss, pss, cpu, count = 0, 0, 0.0, 0
+        pss_known = True
+        for member in members:
+            process = member.process()
+            if process is None:
+                continue
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    rss += process.memory_info().rss
+                cpu += times.user + times.system + times.children_user + times.children_system
+                count += 1
+            except psutil.Error:
+                continue
+            share = _pss_bytes(process)
+            pss_known = pss_known and share is not None
+            pss += share or 0
+        clock = self._clocks.setdefault((instance.name, instance.started_s), CpuClock())
+        return Facts(
+            instance=instance.name,
+            engine=instance.engine,
+            started_s=instance.started_s,
+            processes=count,
+            rss_bytes=rss,
+            pss_bytes=pss if pss_known else None,
+            cpu_s=clock.total(cpu),
+        )
+
+
+def _pss_bytes(process: psutil.Process) -> int | None:
+    """The process's proportional share, or `None` (no Linux, no right, just ended)."""
+    try:
+        return getattr(process.memory_full_info(), "pss", None)
+    except psutil.NoSuchProcess:
+        return 0
+    except psutil.Error:
+        return None

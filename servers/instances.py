@@ -1,0 +1,150 @@
+"""What runs here: the instances the lab started, read from their state files and checked.
+
+Reading only. The supervisor writes these files; anyone may look.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from servers import paths, probe, processes
+from servers.contract import Value
+from servers.errors import ServerError
+
+State = Literal["starting", "running", "unhealthy", "dead"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One engine started by the lab.
+
+    `pid` and `create_time` (seconds since the epoch) together name the process; `pid` is 0
+    for the moment between the decision to start and the start. `ready` is `False` until the
+    engine has answered `ready_url` once. `members` are the (pid, create time) pairs and `shm`
+    the /dev/shm files its processes had when it became ready. `settings` holds every knob.
+    """
+
+    name: str
+    engine: str
+    pid: int
+    create_time: float
+    argv: tuple[str, ...]
+    ports: Mapping[str, int]
+    host: str
+    base_url: str
+    ready_url: str
+    metrics_url: str | None
+    log: str
+    settings: Mapping[str, Value]
+    model: str | None
+    served_name: str
+    device: str
+    protocols: tuple[str, ...]
+    job: str
+    started_s: float
+    ready_timeout_s: float
+    stop_grace_s: float
+    version: str | None = None
+    ready: bool = False
+    members: tuple[tuple[int, float], ...] = ()
+    shm: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The text of the state file."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Instance:
+        """The instance a state file describes; raises `KeyError`, `TypeError` or `ValueError`."""
+        known = {field.name for field in fields(cls)}
+        values = {key: value for key, value in document.items() if key in known}
+        values["argv"] = tuple(str(word) for word in document["argv"])
+        values["protocols"] = tuple(document["protocols"])
+        values["members"] = tuple((int(p), float(t)) for p, t in document.get("members", ()))
+        values["shm"] = tuple(document.get("shm", ()))
+        values["pid"], values["create_time"] = int(document["pid"]), float(document["create_time"])
+        values["settings"] = {
+            knob: tuple(value) if isinstance(value, list) else value
+            for knob, value in document["settings"].items()
+        }
+        return cls(**values)
+
+
+def state_file(name: str) -> Path:
+    """Where the state of the instance of that name is written."""
+    return paths.instances() / f"{name}.json"
+
+
+def load(name: str) -> Instance | None:
+    """The instance of that name as it was last written, or `None` if there is none.
+
+    Raises `ServerError` if its state file is damaged.
+    """
+    path = state_file(name)
+    try:
+        return Instance.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ServerError(
+            f"The state of {name!r} in {path} cannot be read ({error!r}). "
+            f"`lab down {name}` stops what it left and removes the file."
+        ) from error
+
+
+def names() -> list[str]:
+    """The names that have a state file, sorted."""
+    return sorted(path.stem for path in paths.instances().glob("[!.]*.json"))
+
+
+def all_instances() -> list[Instance]:
+    """Every instance whose state file can be read, dead or alive, sorted by name."""
+    found = []
+    for name in names():
+        try:
+            instance = load(name)
+        except ServerError:
+            continue
+        if instance is not None:
+            found.append(instance)
+    return found
+
+
+def mark(name: str) -> str:
+    """The value of `processes.MARK` in the environment of the instance's processes."""
+    return f"{paths.home()}:{name}"
+
+
+def leader_alive(instance: Instance) -> bool:
+    """Whether the process the lab started still lives (and is not another of the same pid)."""
+    return processes.is_same(instance.pid, instance.create_time, mark(instance.name))
+
+
+def alive(instance: Instance) -> bool:
+    """Whether any process of the instance lives, the one the lab started or a child of it."""
+    return leader_alive(instance) or bool(members(instance))
+
+
+def members(instance: Instance) -> list[processes.Member]:
+    """The living processes of the instance, also those that outlived the one it started with."""
+    return processes.find(mark(instance.name), instance.pid, instance.create_time, instance.members)
+
+
+def status(instance: Instance) -> State:
+    """How the instance is now, by looking.
+
+    `running`: answers. `starting`: alive, has not answered yet and still has time to.
+    `unhealthy`: its first process is gone and others are left, or it lives and does not answer.
+    `dead`: nothing is left of it.
+    """
+    if not leader_alive(instance):
+        return "unhealthy" if members(instance) else "dead"
+    if probe.answers(instance.ready_url):
+        return "running"
+    waiting = not instance.ready and time.time() - instance.started_s < instance.ready_timeout_s
+    return "starting" if waiting else "unhealthy"

@@ -1,0 +1,30 @@
+"""Asking a server over HTTP whether it is there. Local addresses: never through a proxy."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_FAILURES = (OSError, http.client.HTTPException, ValueError)
+
+
+def answers(url: str, timeout_s: float = 2.0) -> bool:
+    """Whether a GET of `url` gives a 2xx status within `timeout_s`."""
+    try:
+        with _OPENER.open(url, timeout=timeout_s) as response:
+            return 200 <= response.status < 300
+    except _FAILURES:
+        return False
+
+
+def get_json(url: str, timeout_s: float = 2.0) -> Any:
+    """The JSON document at `url`, or `None` if there is none."""
+    try:
+        with _OPENER.open(url, timeout=timeout_s) as response:
+            return json.load(response)
+    except _FAILURES:
+        return None

@@ -1,0 +1,53 @@
+"""Prometheus: a real one, scraping every instance and load test of this home each second."""
+
+from servers import paths, probe
+from servers.contract import Engine, Launch, Request
+from servers.locks import write_atomically
+from servers.prometheus import binary
+from servers.prometheus.config import configuration
+
+
+def _prepare(request: Request) -> None:
+    """Have the binary, and write its configuration."""
+    binary.ensure()
+    paths.targets().mkdir(parents=True, exist_ok=True)
+    write_atomically(request.workspace / "prometheus.yml", configuration(paths.targets()))
+
+
+def _launch(request: Request) -> Launch:
+    address = f"{request.host}:{request.ports['http']}"
+    return Launch(
+        argv=(
+            str(binary.find() or "prometheus"),
+            f"--config.file={request.workspace / 'prometheus.yml'}",
+            f"--storage.tsdb.path={request.workspace / 'data'}",
+            "--storage.tsdb.retention.time=15d",
+            f"--web.listen-address={address}",
+        ),
+        env={},
+        base_url=f"http://{address}",
+        ready_url=f"http://{address}/-/ready",
+        metrics_url=f"http://{address}/metrics",
+        ready_timeout_s=60.0,
+        stop_grace_s=10.0,
+    )
+
+
+def _version(base_url: str) -> str | None:
+    document = probe.get_json(f"{base_url}/api/v1/status/buildinfo")
+    try:
+        return str(document["data"]["version"])
+    except (KeyError, TypeError):
+        return None
+
+
+ENGINE = Engine(
+    name="prometheus",
+    title="Prometheus",
+    summary="Keeps the metrics of every instance and load test, scraped each second.",
+    ports={"http": 9090},
+    launch=_launch,
+    prepare=_prepare,
+    version=_version,
+    job="prometheus",
+)

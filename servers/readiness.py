@@ -1,0 +1,84 @@
+"""Waiting until a started instance answers, showing what it waits for."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from servers import instances, probe, processes
+from servers.errors import ServerError
+from servers.instances import Instance
+
+Say = Callable[[str], object]
+_POLL_S = 0.1
+_SAY_EVERY_S = 5.0
+_TAIL_BYTES = 65536
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def wait(instance: Instance, say: Say) -> float:
+    """Return when the instance answers its readiness URL; the seconds since its start.
+
+    Raises `ServerError` with the last lines of its log as soon as its process is gone, when
+    `ready_timeout_s` has passed since the start (and it was waited for at least a while), or
+    when it turns out that somebody else answers on its port.
+    """
+    began = time.monotonic()
+    allowed_s = max(instance.ready_timeout_s - (time.time() - instance.started_s), 10.0)
+    next_words = began + _SAY_EVERY_S
+    while not probe.answers(instance.ready_url):
+        if not instances.leader_alive(instance):
+            raise ServerError(_failed(instance, "ended before it was ready"))
+        now = time.monotonic()
+        if now - began > allowed_s:
+            words = f"was not ready after {now - began:.0f} s (asked {instance.ready_url})"
+            raise ServerError(_failed(instance, words))
+        if now >= next_words:
+            next_words = now + _SAY_EVERY_S
+            line = (log_tail(Path(instance.log), 1) or ["nothing logged yet"])[-1]
+            say(f"{instance.name}: loading, {now - began:.0f} s: {line[:120]}")
+        time.sleep(_POLL_S)
+    _check_it_is_ours(instance)
+    return time.time() - instance.started_s
+
+
+def log_tail(log: Path, lines: int) -> list[str]:
+    """The last non-empty lines of a log, without terminal colours; fewer if there are fewer."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    # A progress bar overwrites its line: keep what it showed last.
+    shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return [line for line in (_ESCAPES.sub("", line).rstrip() for line in shown) if line][-lines:]
+
+
+def _failed(instance: Instance, what: str) -> str:
+    tail = log_tail(Path(instance.log), 15)
+    said = "\n".join(f"  | {line}" for line in tail) if tail else "  | (nothing)"
+    return (
+        f"{instance.engine} (instance {instance.name!r}) {what}. The last it wrote, whole in "
+        f"{instance.log}:\n{said}"
+    )
+
+
+def _check_it_is_ours(instance: Instance) -> None:
+    """Raise if another program answers where the instance should (it took the port meanwhile)."""
+    port = urlsplit(instance.ready_url).port
+    pid = processes.listener(port) if port else None
+    if pid is None or pid in {member.pid for member in instances.members(instance)}:
+        return
+    if not psutil.pid_exists(pid):
+        return
+    raise ServerError(
+        f"{instance.ready_url} is answered by {processes.listener_words(port or 0)}, not by the "
+        f"{instance.engine} just started as {instance.name!r}: it took the port meanwhile. "
+        "Start again, on another port."
+    )

@@ -1,0 +1,155 @@
+"""Ending an instance: politely, then surely, then checking that nothing of it is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from servers import instances, paths, processes, targets
+from servers.errors import ServerError
+from servers.instances import Instance
+from servers.locks import locked
+from servers.processes import Member
+
+Say = Callable[[str], object]
+_POLL_S = 0.1
+_CHILDREN_GRACE_S = 3.0
+_KILL_WAIT_S = 10.0
+# Children of this very process: they stay zombies until we wait for them.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def known_names() -> list[str]:
+    """All names of this home: those with a state file and those that living processes carry."""
+    return sorted({*instances.names(), *processes.marked_names(paths.home())})
+
+
+def stop_all(names: Sequence[str], say: Say) -> list[str]:
+    """Stop these instances at the same time; returns the names of which something was stopped."""
+    if not names:
+        return []
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        results = list(pool.map(lambda name: _stop_or_error(name, say), names))
+    errors = [str(result) for result in results if isinstance(result, ServerError)]
+    if errors:
+        raise ServerError(" ".join(errors))
+    return [name for name, stopped in zip(names, results, strict=True) if stopped is True]
+
+
+def _stop_or_error(name: str, say: Say) -> bool | ServerError:
+    try:
+        return stop(name, load_or_none(name), say)
+    except ServerError as error:
+        return error
+
+
+def stop(name: str, instance: Instance | None, say: Say) -> bool:
+    """Stop what there is of the instance; `False` if nothing of it lived.
+
+    SIGTERM goes to the first process, which ends its own children in good order; what is left
+    when it has gone or its grace has passed gets SIGTERM, then SIGKILL. Its /dev/shm files
+    that no living process holds are removed. Raises `ServerError` if something stays alive.
+    """
+    found = _members(name, instance)
+    shm = set(instance.shm if instance else ()) | processes.shared_memory(found)
+    if found:
+        began = time.monotonic()
+        say(f"{name}: stopping {len(found)} process{'es' if len(found) > 1 else ''}")
+        _end(name, instance, found)
+        _check_gone(name, instance)
+        say(f"{name}: stopped after {time.monotonic() - began:.1f} s")
+    removed = processes.remove_unused_shared_memory(shm)
+    if removed:
+        say(f"{name}: removed its shared memory {', '.join(removed)}")
+    with locked(paths.instances() / ".lock"):
+        forget(name, instance)
+    return bool(found)
+
+
+def kill_now(instance: Instance) -> None:
+    """SIGKILL whatever carries the instance's mark and forget it: a start that was cut short."""
+    for member in _members(instance.name, instance):
+        member.signal(signal.SIGKILL)
+    forget(instance.name, instance)
+
+
+def forget(name: str, instance: Instance | None) -> None:
+    """Remove the state and target file, unless another instance took the name meanwhile.
+
+    The caller holds the lock.
+    """
+    current = load_or_none(name)
+    if current is not None and instance is not None and current.started_s != instance.started_s:
+        return
+    if current is not None and instance is None:
+        return
+    instances.state_file(name).unlink(missing_ok=True)
+    targets.remove(name)
+
+
+def load_or_none(name: str) -> Instance | None:
+    """The instance of that name; `None` if there is none or its state file is damaged."""
+    try:
+        return instances.load(name)
+    except ServerError:
+        return None
+
+
+def adopt_child(process: subprocess.Popen[bytes]) -> None:
+    """Have a process this one started reaped when it has ended."""
+    _reap()
+    _children.append(process)
+
+
+def _reap() -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _lives(member: Member) -> bool:
+    _reap()
+    return member.process() is not None
+
+
+def _members(name: str, instance: Instance | None) -> list[Member]:
+    _reap()
+    if instance is not None:
+        return instances.members(instance)
+    return processes.find(instances.mark(name), 0, 0.0)
+
+
+def _end(name: str, instance: Instance | None, found: list[Member]) -> None:
+    leader = [m for m in found if instance is not None and m.pid == instance.pid]
+    if instance is not None and leader:
+        leader[0].signal(signal.SIGTERM)
+        _wait(lambda: _lives(leader[0]), instance.stop_grace_s)
+    left = _members(name, instance)
+    if left and not any(member in left for member in leader):
+        for member in left:
+            member.signal(signal.SIGTERM)
+        _wait(lambda: bool(_members(name, instance)), _CHILDREN_GRACE_S)
+    deadline = time.monotonic() + _KILL_WAIT_S
+    while (left := _members(name, instance)) and time.monotonic() < deadline:
+        for member in left:
+            member.signal(signal.SIGKILL)
+        time.sleep(_POLL_S)
+
+
+def _wait(holds: Callable[[], bool], at_most_s: float) -> None:
+    deadline = time.monotonic() + at_most_s
+    while time.monotonic() < deadline:
+        if not holds():
+            return
+        time.sleep(_POLL_S)
+
+
+def _check_gone(name: str, instance: Instance | None) -> None:
+    left = _members(name, instance)
+    if left:
+        pids = ", ".join(str(member.pid) for member in left)
+        raise ServerError(
+            f"{name!r} could not be stopped: process {pids} outlived SIGKILL for "
+            f"{_KILL_WAIT_S:.0f} s (stuck in the kernel, most likely in a device driver)."
+        )

@@ -1,0 +1,297 @@
+"""Starting and stopping engines. What it starts it can always find again and stop.
+
+The state of an instance is on disk before its process exists, so neither Ctrl-C nor `kill -9`
+of the program that starts it leaves anything unknown; any later program can stop it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from servers import (
+    catalog,
+    device,
+    environments,
+    instances,
+    knobs,
+    paths,
+    ports,
+    readiness,
+    stopping,
+    targets,
+)
+from servers.contract import Engine, Launch, Request, Value
+from servers.errors import ServerError
+from servers.instances import Instance
+from servers.locks import locked, write_atomically
+from servers.processes import MARK, shared_memory
+
+Say = Callable[[str], object]
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_KEPT_LOGS = 3
+# Of the user's own Python: they would leak into an engine's isolated one.
+_NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
+
+
+def up(
+    engine: Engine | str,
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Value] | None = None,
+    model: str | None = None,
+    ports: Mapping[str, int] | None = None,
+    host: str = "127.0.0.1",
+    say: Say = print,
+) -> Instance:
+    """Have an instance of the engine running and ready; returns it.
+
+    One of that name that already runs with the same engine, settings, model and ports is
+    taken as it is. `settings` need hold only the knobs that differ from their defaults.
+    Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
+    engine that cannot be installed, ends while loading or never gets ready; nothing is left
+    running then. Ctrl-C while it loads stops it.
+    """
+    engine = catalog.find(engine) if isinstance(engine, str) else engine
+    asked = _asked(engine, name or engine.name, settings or {}, model, host)
+    python = None
+    if engine.environment is not None:
+        python = environments.ensure(engine.environment, asked.device, say)
+    asked = replace(asked, python=python, model=_resolve(engine, model))
+    asked = replace(asked, served_name=_served_name(engine, asked.model))
+    targets.remove_stale_clients()
+    instance, process = _adopt_or_start(engine, asked, ports or {}, say)
+    if process is None:
+        return _adopted(engine, instance, say)
+    try:
+        took_s = readiness.wait(instance, say)
+        instance = _note_ready(engine, instance)
+    except BaseException as error:
+        if not isinstance(error, ServerError):
+            say(f"{instance.name}: interrupted; stopping what was started")
+        stopping.stop(instance.name, instance, say=lambda _: None)
+        raise
+    say(f"{instance.name}: ready after {took_s:.1f} s at {instance.base_url} (pid {instance.pid})")
+    return instance
+
+
+def down(name: str | None = None, say: Say = print) -> list[str]:
+    """Stop the instance of that name, or everything of this home; returns the names stopped.
+
+    Works whoever started it and whatever of it is left. Stopping what does not run is no
+    error: the list is empty. Raises `ServerError` if a process outlives SIGKILL.
+    """
+    try:
+        return stopping.stop_all([name] if name else stopping.known_names(), say)
+    finally:
+        targets.remove_stale_clients()
+
+
+def _asked(
+    engine: Engine, name: str, settings: Mapping[str, Value], model: str | None, host: str
+) -> Request:
+    if not _NAME.fullmatch(name):
+        raise ServerError(
+            f"{name!r} is no name for an instance: use small letters, digits, dots, dashes and "
+            "underscores, a letter or digit first, at most 63."
+        )
+    if model is not None and engine.resolve_model is None:
+        raise ServerError(f"{engine.name} serves no model of your choice: leave {model!r} out.")
+    return Request(
+        instance=name,
+        settings=knobs.complete(engine, settings),
+        model=None,
+        served_name="",
+        ports={},
+        host=host,
+        workspace=paths.workspace(name),
+        python=None,
+        device=device.detect(),
+    )
+
+
+def _resolve(engine: Engine, model: str | None) -> str | None:
+    return engine.resolve_model(model) if engine.resolve_model is not None else None
+
+
+def _served_name(engine: Engine, model: str | None) -> str:
+    """The name requests give: a local folder's own name, a Hugging Face id as it is."""
+    if model is None:
+        return engine.name
+    return Path(model).name if Path(model).is_dir() else model
+
+
+def _adopt_or_start(
+    engine: Engine, asked: Request, asked_ports: Mapping[str, int], say: Say
+) -> tuple[Instance, subprocess.Popen[bytes] | None]:
+    """The live instance of that name and `None`, or a new one and its process."""
+    name = asked.instance
+    while True:
+        waiting = lambda: say(f"{name}: waiting for another start or stop to finish")  # noqa: E731
+        with locked(paths.instances() / ".lock", waiting):
+            current = stopping.load_or_none(name)
+            if current is not None and instances.leader_alive(current):
+                _check_same(current, engine, asked, asked_ports)
+                return current, None
+            if current is None or not instances.members(current):
+                stopping.forget(name, current)
+                return _start(engine, asked, asked_ports, say)
+        say(f"{name}: its first process is gone; stopping what it left")
+        stopping.stop(name, current, say=lambda _: None)
+
+
+def _adopted(engine: Engine, instance: Instance, say: Say) -> Instance:
+    if not instance.ready:
+        say(f"{instance.name}: already starting (pid {instance.pid}); waiting for it")
+        readiness.wait(instance, say)
+        return _note_ready(engine, instance)
+    if instances.status(instance) != "running":
+        # Busy is not broken: a loaded server may miss one question.
+        deadline = time.monotonic() + 15
+        while instances.status(instance) != "running":
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"The instance {instance.name!r} (pid {instance.pid}) lives but does not "
+                    f"answer at {instance.ready_url}; its log is {instance.log}. "
+                    f"`lab down {instance.name}` stops it."
+                )
+            time.sleep(0.5)
+    targets.write(instance)
+    say(f"{instance.name}: already runs at {instance.base_url} (pid {instance.pid})")
+    return instance
+
+
+def _check_same(
+    current: Instance, engine: Engine, asked: Request, asked_ports: Mapping[str, int]
+) -> None:
+    """Raise `ServerError` naming all that differs between what runs and what is asked."""
+    pairs: list[tuple[str, object, object]] = [
+        ("engine", current.engine, engine.name),
+        ("model", current.model, asked.model),
+        ("host", current.host, asked.host),
+        ("device", current.device, asked.device),
+    ]
+    if current.engine == engine.name:
+        pairs += [
+            (knob, knobs.show(current.settings.get(knob)), knobs.show(value))
+            for knob, value in asked.settings.items()
+        ]
+        pairs += [(f"port {n}", current.ports.get(n), port) for n, port in asked_ports.items()]
+    differing = [f"{what} is {has}, asked {wants}" for what, has, wants in pairs if has != wants]
+    if differing:
+        raise ServerError(
+            f"{current.name!r} already runs otherwise: {'; '.join(differing)}. "
+            f"Run `lab down {current.name}` first, or start this one beside it with "
+            f"`--name {current.name}-2`."
+        )
+
+
+def _start(
+    engine: Engine, asked: Request, asked_ports: Mapping[str, int], say: Say
+) -> tuple[Instance, subprocess.Popen[bytes]]:
+    """Start the process; its state is on disk before, and whole after."""
+    request = replace(asked, ports=ports.choose(engine, asked_ports, asked.host))
+    request.workspace.mkdir(parents=True, exist_ok=True)
+    if engine.prepare is not None:
+        engine.prepare(request)
+    launch = engine.launch(request)
+    log = request.workspace / "server.log"
+    _rotate(log)
+    instance = _instance(engine, request, launch, log)
+    state = instances.state_file(instance.name)
+    write_atomically(state, instance.to_json())
+    say(f"{instance.name}: starting {engine.title} on {request.device}, log {log}")
+    try:
+        process = _spawn(launch, request, log)
+        started = replace(
+            instance, pid=process.pid, create_time=psutil.Process(process.pid).create_time()
+        )
+        write_atomically(state, started.to_json())
+    except OSError as error:
+        stopping.forget(instance.name, instance)
+        raise ServerError(f"{engine.name} cannot be started: {error}.") from error
+    except BaseException:
+        stopping.kill_now(instance)
+        raise
+    return started, process
+
+
+def _spawn(launch: Launch, request: Request, log: Path) -> subprocess.Popen[bytes]:
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
+    environment.update(launch.env)
+    environment[MARK] = instances.mark(request.instance)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            launch.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=request.workspace,
+            env=environment,
+            start_new_session=True,
+        )
+    stopping.adopt_child(process)
+    return process
+
+
+def _instance(engine: Engine, request: Request, launch: Launch, log: Path) -> Instance:
+    return Instance(
+        name=request.instance,
+        engine=engine.name,
+        pid=0,
+        create_time=0.0,
+        argv=launch.argv,
+        ports=dict(request.ports),
+        host=request.host,
+        base_url=launch.base_url,
+        ready_url=launch.ready_url,
+        metrics_url=launch.metrics_url,
+        log=str(log),
+        settings=dict(request.settings),
+        model=request.model,
+        served_name=request.served_name,
+        device=request.device,
+        protocols=engine.protocols,
+        job=engine.job,
+        started_s=time.time(),
+        ready_timeout_s=launch.ready_timeout_s,
+        stop_grace_s=launch.stop_grace_s,
+    )
+
+
+def _note_ready(engine: Engine, instance: Instance) -> Instance:
+    """Record what can be known only now, and have the instance scraped."""
+    found = instances.members(instance)
+    ready = replace(
+        instance,
+        ready=True,
+        version=engine.version(instance.base_url) if engine.version is not None else None,
+        members=tuple((member.pid, member.create_time) for member in found),
+        shm=tuple(sorted(shared_memory(found))),
+    )
+    with locked(paths.instances() / ".lock"):
+        current = stopping.load_or_none(instance.name)
+        if current is None or (current.pid, current.create_time) != (
+            instance.pid,
+            instance.create_time,
+        ):
+            raise ServerError(f"{instance.name!r} was stopped while it was starting.")
+        write_atomically(instances.state_file(instance.name), ready.to_json())
+        targets.write(ready)
+    return ready
+
+
+def _rotate(log: Path) -> None:
+    """Keep the logs of the last starts as `server.log.1` (the newest), `.2`, …"""
+    for number in range(_KEPT_LOGS, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        newer = log if number == 1 else log.with_name(f"{log.name}.{number - 1}")
+        if newer.exists():
+            newer.replace(older)

@@ -7,8 +7,8 @@ every number that is reported after a run comes from the records, never from the
 from dataclasses import dataclass
 from typing import Literal
 
-LATENCY_BUCKETS_S = tuple(round(0.001 * 1.25**i, 6) for i in range(0, 50))
-GAP_BUCKETS_S = tuple(round(0.0005 * 1.25**i, 7) for i in range(0, 45))
+LATENCY_BUCKETS_S = tuple(round(0.001 * 1.25**i, 6) for i in range(50))
+GAP_BUCKETS_S = tuple(round(0.0005 * 1.25**i, 7) for i in range(45))
 
 
 @dataclass(frozen=True)

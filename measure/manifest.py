@@ -1,0 +1,170 @@
+"""The manifest of a run: what was run, on what, with which versions. Built and checked here."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from measure.errors import DamagedRunError, MeasureError
+from measure.slo import Slo
+
+RUN_SCHEMA = "serving-lab/run/1"
+
+_REQUIRED = (
+    "schema", "run_id", "name", "created", "epoch_s", "finished", "engine", "load", "machine",
+    "versions", "git_commit", "slo",
+)  # fmt: skip
+_ENGINE = ("name", "version", "settings", "argv", "model", "device")
+_LOAD = (
+    "scenario", "protocol", "host", "arrival", "duration_s", "warmup_s", "prompt",
+    "output_tokens", "seed", "workers",
+)  # fmt: skip
+CLOSED_LOOP = "closed"
+
+
+def new_run_id(engine: str, scenario: str, now: datetime) -> str:
+    """A name that sorts by time and says what it was: `20261122-174501-vllm-chat`."""
+    words = (re.sub(r"[^a-z0-9_.]+", "-", word.lower()).strip("-.") for word in (engine, scenario))
+    return "-".join([now.strftime("%Y%m%d-%H%M%S"), *(word for word in words if word)])
+
+
+def new_manifest(
+    *,
+    run_id: str,
+    epoch_s: float,
+    load: Mapping[str, Any],
+    engine: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    slo: Slo | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A whole manifest of a run that has not finished.
+
+    Args:
+        run_id: from `new_run_id`, the folder's name.
+        epoch_s: wall-clock time of the run's zero, seconds since 1970.
+        load: `scenario`, `protocol`, `host`, `arrival` {kind, rate_rps or users} are required;
+            `duration_s`, `warmup_s`, `prompt`, `output_tokens`, `seed`, `workers` may be given.
+            The arrival kind is `closed`, or the name of an open-loop process.
+        engine: `name, version, settings, argv, model, device`, as far as known.
+        name: a person's name for the run.
+        slo: what answers are held against.
+        versions: of the load test and what it uses; Python and the lab are added.
+
+    Raises:
+        MeasureError: something required is missing.
+    """
+    manifest = {
+        "schema": RUN_SCHEMA,
+        "run_id": run_id,
+        "name": name or run_id,
+        "created": datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds"),
+        "epoch_s": epoch_s,
+        "finished": False,
+        "engine": {**dict.fromkeys(_ENGINE), "settings": {}, **(engine or {})},
+        "load": {**dict.fromkeys(_LOAD), "warmup_s": 0.0, "workers": 1, **load},
+        "machine": machine(),
+        "versions": {**_own_versions(), **(versions or {})},
+        "git_commit": git_commit(),
+        "slo": slo.as_dict() if slo and slo.asked else None,
+    }
+    wrong = problem(manifest)
+    if wrong:
+        raise MeasureError(f"The manifest of run {run_id} is not complete: {wrong}.")
+    return manifest
+
+
+def problem(manifest: Mapping[str, Any]) -> str | None:
+    """What is wrong with a manifest, or `None`. Keys this version does not know are let be."""
+    schema = manifest.get("schema")
+    if schema != RUN_SCHEMA:
+        return f"its schema is {schema!r} and this version of the lab reads {RUN_SCHEMA!r}"
+    missing = [key for key in _REQUIRED if key not in manifest]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    for key in ("engine", "load", "machine", "versions"):
+        if not isinstance(manifest[key], Mapping):
+            return f"its {key} is not an object"
+    missing = [
+        f"load.{key}" for key in ("scenario", "protocol", "host") if not manifest["load"].get(key)
+    ]
+    arrival = manifest["load"].get("arrival")
+    if not isinstance(arrival, Mapping) or not isinstance(arrival.get("kind"), str):
+        missing.append("load.arrival.kind")
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    for key in ("warmup_s", "duration_s"):
+        value = manifest["load"].get(key)
+        if value is not None and not isinstance(value, int | float):
+            return f"its load.{key} is {value!r}, not a number of seconds"
+    return None
+
+
+def check(manifest: Mapping[str, Any], path: Path) -> None:
+    """Raise `DamagedRunError` if the manifest read from `path` is not one this lab can read."""
+    wrong = problem(manifest)
+    if wrong:
+        raise DamagedRunError(
+            f"{path} is not the manifest of a run that this lab can read: {wrong}. Use the version "
+            "of the lab that wrote it, or restore the file from a copy."
+        )
+
+
+def machine() -> dict[str, Any]:
+    """This machine: processor, cores that may be used, memory, GPUs (empty without any)."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": _gpus(),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the lab itself, `-dirty` if files differ; `None` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _own_versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    with suppress(PackageNotFoundError):
+        found["serving-lab"] = version("serving-lab")
+    return found
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1] if match else platform.machine()
+
+
+def _gpus() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    names = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return [name.strip() for name in (names or "").splitlines() if name.strip()]
+
+
+def _output(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

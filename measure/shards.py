@@ -1,0 +1,143 @@
+"""One worker's records while a run goes on: an Arrow IPC stream that grows batch by batch.
+
+Every batch is one write to the file, so what was flushed survives `kill -9`; a batch torn by it
+is left out when the shard is read. A shard is locked while its writer lives: a reader can tell a
+run that goes on from one that was cut off.
+"""
+
+import fcntl
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from measure.errors import DamagedRunError, MeasureError
+from measure.records import SCHEMA, Record
+
+SUFFIX = ".arrows"
+_SCALARS = tuple(name for name in SCHEMA.names if name != "chunk_s")
+# The Arrow format's end of stream: a continuation marker and a length of zero.
+_END_OF_STREAM = b"\xff\xff\xff\xff" + bytes(4)
+# How Arrow's messages begin when a stream stops in the middle of something.
+_TORN = (
+    "Expected to",
+    "Corrupted message, only",
+    "Corrupted metadata length, only",
+    "Tried reading",
+)
+
+
+class Shard:
+    """Writes one shard. Not safe for threads: the owner holds a lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a new shard.
+
+        Raises:
+            FileExistsError: there is one of that name already.
+        """
+        self.path = path
+        self._rows: list[Record] = []
+        self._chunk_s = array("d")
+        self._offsets = array("i", [0])
+        self._file = path.open("xb", buffering=0)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._write(SCHEMA.serialize())
+
+    def append(self, record: Record) -> None:
+        """Keep a record for the next flush."""
+        self._rows.append(record)
+        self._chunk_s.extend(record.chunk_s)
+        self._offsets.append(len(self._chunk_s))
+
+    def flush(self) -> None:
+        """Write what was kept as one batch. If that fails it is still kept, and the file whole.
+
+        Raises:
+            MeasureError: the file cannot be written (a full disk).
+        """
+        if not self._rows:
+            return
+        self._write(self._batch().serialize())
+        self._rows = []
+        self._chunk_s = array("d")
+        self._offsets = array("i", [0])
+
+    def close(self) -> None:
+        """Flush, mark the end and let the lock go."""
+        try:
+            self.flush()
+            self._write(_END_OF_STREAM)
+        finally:
+            self._file.close()
+
+    def _batch(self) -> pa.RecordBatch:
+        columns = {
+            name: pa.array([getattr(row, name) for row in self._rows], type=SCHEMA.field(name).type)
+            for name in _SCALARS
+        }
+        columns["chunk_s"] = pa.ListArray.from_arrays(
+            pa.Array.from_buffers(
+                pa.int32(), len(self._offsets), [None, pa.py_buffer(self._offsets)]
+            ),
+            pa.Array.from_buffers(
+                pa.float64(), len(self._chunk_s), [None, pa.py_buffer(self._chunk_s)]
+            ),
+        )
+        return pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+    def _write(self, message: bytes | pa.Buffer) -> None:
+        """Append a whole message, or leave the file as it was."""
+        file, rest = self._file.fileno(), memoryview(message)
+        whole = os.lseek(file, 0, os.SEEK_CUR)
+        try:
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        except OSError as error:
+            os.ftruncate(file, whole)
+            os.lseek(file, whole, os.SEEK_SET)
+            raise MeasureError(
+                f"Records cannot be written to {self.path} ({error}). Those flushed before are "
+                "safe; make room there, or choose another run folder."
+            ) from error
+
+
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The whole batches of a shard, oldest first; also of one that is being written.
+
+    Raises:
+        DamagedRunError: something other than a torn end is wrong with the file.
+    """
+    with pa.OSFile(str(path), "rb") as source:
+        try:
+            reader = pa.ipc.open_stream(source)
+            if not reader.schema.equals(SCHEMA):
+                raise _damaged(path, "its columns are not those of a record")
+            while True:
+                batch = reader.read_next_batch()
+                batch.validate()
+                yield batch
+        except StopIteration:
+            return
+        except (pa.ArrowInvalid, OSError) as error:
+            if not str(error).startswith(_TORN):
+                raise _damaged(path, str(error)) from error
+
+
+def is_written(path: Path) -> bool:
+    """Whether the shard's writer still lives."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _damaged(path: Path, what: str) -> DamagedRunError:
+    return DamagedRunError(
+        f"{path}, a part of an unfinished run, is damaged: {what}. Restore it from a copy, or move "
+        "it out of the run folder to read what the other files hold."
+    )

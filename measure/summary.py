@@ -1,0 +1,171 @@
+"""From records to `summary.json`: every number that is reported of a run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from measure import latency, slo, window
+from measure.quantiles import Floats, describe
+from measure.records import Status
+from measure.verdict import ClientStats, Facts, judge
+
+QUANTITIES: dict[str, Callable[[pa.Table], Floats]] = {
+    "ttft_s": latency.ttft_s,
+    "ttft_from_schedule_s": latency.ttft_from_schedule_s,
+    "itl_s": latency.itl_s,
+    "chunk_gap_s": lambda records: latency.chunk_gaps(records).gap_s,
+    "tpot_s": latency.tpot_s,
+    "e2e_s": latency.e2e_s,
+    "schedule_delay_s": latency.schedule_delay_s,
+}
+
+# More kinds of error than this help nobody; the rest is counted together.
+MAX_ERROR_KINDS = 20
+MAX_ERROR_TEXT = 160
+OTHER_ERRORS = "other errors"
+
+
+def summarise(
+    records: pa.Table, manifest: dict[str, Any], client: ClientStats | None
+) -> dict[str, Any]:
+    """Everything `summary.json` holds (measure/README.md has the fields and units).
+
+    Args:
+        records: all records of the run, warm-up included; `measure.window` has the rule that
+            picks those that count.
+        manifest: of the run; its `load`, `slo` and `finished` are read.
+        client: what the load test says of itself, `None` if it did not live to say it.
+
+    Returns:
+        Plain values, no NaN. `offered_rps` is `None` in closed loop (nothing is offered),
+        `goodput_rps` and `slo_attainment` are `None` if no SLO was asked for.
+    """
+    open_loop = window.is_open_loop(manifest)
+    end_s = None if client is None else (client.wall_s if client.end_s is None else client.end_s)
+    span = window.window_of(records, manifest, end_s)
+    wanted = span.holds(window.wanted_s(records, open_loop=open_loop))
+    chosen = records.filter(pa.array(wanted))
+    sent = int(span.holds(latency.column(records, "sent_s")).sum())
+    counts = _requests(chosen)
+    result: dict[str, Any] = {
+        "window_s": span.length_s,
+        "requests": counts,
+        "offered_rps": _rate(chosen.num_rows, span) if open_loop else None,
+        "achieved_rps": _rate(sent, span),
+        **_goodput(chosen, counts, manifest, span, open_loop=open_loop),
+        "output_tokens_per_s": _rate(window.tokens_in(records, span), span),
+    }
+    for name, values in QUANTITIES.items():
+        result[name] = describe(values(chosen))
+    verdict, reasons = judge(
+        Facts(
+            stats=client,
+            finished=bool(manifest.get("finished")),
+            total=counts["total"],
+            ok=counts["ok"],
+            offered=chosen.num_rows if open_loop else None,
+            achieved=sent,
+            schedule_delay_p99_s=result["schedule_delay_s"]["p99"],
+            clocks=_counts(chosen.column("clock")),
+        )
+    )
+    result["client"] = {
+        **_client(records, client),
+        "verdict": verdict.value,
+        "reasons": reasons,
+    }
+    return result
+
+
+def in_flight(records: pa.Table) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Requests sent and not yet done, as a step function: times, and the number from each on.
+
+    A request whose end is unknown counts to the end.
+    """
+    sent, done = latency.column(records, "sent_s"), latency.column(records, "done_s")
+    ends = done[~np.isnan(sent) & ~np.isnan(done)]
+    starts = sent[~np.isnan(sent)]
+    times = np.concatenate([ends, starts])
+    steps = np.concatenate([np.full(ends.size, -1), np.ones(starts.size, dtype=np.int64)])
+    # Stable: at the same instant the end comes first, so a user's next request adds nothing.
+    order = np.argsort(times, kind="stable")
+    return times[order], np.cumsum(steps[order])
+
+
+def _rate(count: float, span: window.Window) -> float | None:
+    return count / span.length_s if span.length_s > 0 else None
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
+
+
+def _requests(chosen: pa.Table) -> dict[str, Any]:
+    by_status = _counts(chosen.column("status"))
+    ok, cancelled = by_status.get(Status.OK, 0), by_status.get(Status.CANCELLED, 0)
+    return {
+        "total": chosen.num_rows,
+        "ok": ok,
+        "failed": chosen.num_rows - ok - cancelled,
+        "cancelled": cancelled,
+        "by_error": _by_error(chosen),
+    }
+
+
+def _by_error(chosen: pa.Table) -> dict[str, int]:
+    """Failed requests by kind, most frequent first: `http_error 404: model not found`."""
+    not_failed = pa.array([Status.OK.value, Status.CANCELLED.value])
+    failed = chosen.filter(pc.invert(pc.is_in(chosen.column("status"), not_failed)))
+    kinds = failed.group_by(["status", "http_status", "error"]).aggregate([([], "count_all")])
+    merged: dict[str, int] = {}
+    for kind in sorted(kinds.to_pylist(), key=lambda kind: -kind["count_all"]):
+        code = f" {kind['http_status']}" if kind["http_status"] is not None else ""
+        text = f": {kind['error'][:MAX_ERROR_TEXT]}" if kind["error"] else ""
+        name = f"{kind['status']}{code}{text}"
+        if name not in merged and len(merged) >= MAX_ERROR_KINDS:
+            name = OTHER_ERRORS
+        merged[name] = merged.get(name, 0) + kind["count_all"]
+    return merged
+
+
+def _goodput(
+    chosen: pa.Table,
+    counts: dict[str, Any],
+    manifest: dict[str, Any],
+    span: window.Window,
+    *,
+    open_loop: bool,
+) -> dict[str, float | None]:
+    """Goodput and attainment; of the finished requests, the failed ones counted as missed.
+
+    A request cancelled when the run ended is not finished and stands on neither side.
+    """
+    asked = slo.Slo.from_dict(manifest.get("slo"))
+    if not asked.asked:
+        return {"goodput_rps": None, "slo_attainment": None}
+    good = int(slo.met(chosen, asked, from_schedule=open_loop).sum())
+    finished = counts["ok"] + counts["failed"]
+    return {
+        "goodput_rps": _rate(good, span),
+        "slo_attainment": good / finished if finished else None,
+    }
+
+
+def _client(records: pa.Table, client: ClientStats | None) -> dict[str, Any]:
+    clocks = _counts(records.column("clock"))
+    chunks = int(pc.sum(records.column("chunks")).as_py() or 0)
+    if client is None:
+        _, flying = in_flight(records)
+        most, cpu_s = int(flying.max(initial=0)), None
+    else:
+        most, cpu_s = client.max_in_flight, client.cpu_s
+    return {
+        "cpu_s": cpu_s,
+        "cpu_us_per_chunk": cpu_s * 1e6 / chunks if cpu_s is not None and chunks else None,
+        "max_in_flight": most,
+        "clock": next(iter(clocks)) if len(clocks) == 1 else ("mixed" if clocks else None),
+    }

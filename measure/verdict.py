@@ -1,0 +1,184 @@
+"""Can the client that took these numbers be believed? A pure function over facts about it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from measure.quantiles import LEVELS, carried
+
+# A process at 85% of its core has no room for a burst; at 95% it queues nearly always, and what
+# it queues for is itself. (M/D/1: the mean wait is 2.8 and 9.5 service times.)
+CPU_SUSPECT = 0.85
+CPU_INVALID = 0.95
+
+# Half of one token's time at 20 ms a token: beyond it, user-space stamps and send times are off
+# by more than what is measured. Ten times that distorts TTFT whatever the clock.
+LOOP_LAG_SUSPECT_S = 0.010
+LOOP_LAG_INVALID_S = 0.100
+
+# The same two for requests that leave later than they were wanted.
+DELAY_SUSPECT_S = 0.010
+DELAY_INVALID_S = 0.100
+
+# Offered and achieved differ by the few requests at the window's edges; 1% of them is more than
+# that in any run long enough to be read, 5% is another load than the one named.
+RATE_SUSPECT = 0.01
+RATE_INVALID = 0.05
+# ... and a difference this small is the window's edges, however short the run.
+RATE_EDGE_REQUESTS = 2
+
+# The quantile that readers of a latency report look for first.
+HEADLINE = "p99"
+
+
+class Verdict(StrEnum):
+    """How far a run can be believed."""
+
+    VALID = "valid"
+    SUSPECT = "suspect"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class ClientStats:
+    """What the load test says of itself at the end of a run.
+
+    `cpu_s` is CPU time (user and system) of all its `processes` over `wall_s`. `end_s` is the
+    time on the run's clock when it stopped offering load, before it waited for requests in
+    flight (`None`: `wall_s`). `cap_hits` counts requests that a limit on requests in flight held
+    back. What was not measured is `None`.
+    """
+
+    cpu_s: float
+    wall_s: float
+    max_in_flight: int
+    loop_lag_p99_s: float | None = None
+    cap_hits: int = 0
+    processes: int = 1
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the verdict rests on. `offered` and `achieved` count requests in the window.
+
+    `clocks` says how many requests each clock stamped (kernel, user). `offered` is `None` in
+    closed loop, where nothing is asked for by a schedule.
+    """
+
+    stats: ClientStats | None
+    finished: bool
+    total: int
+    ok: int
+    offered: int | None
+    achieved: int
+    schedule_delay_p99_s: float | None
+    clocks: dict[str, int]
+
+
+def judge(facts: Facts) -> tuple[Verdict, list[str]]:
+    """The verdict, and every reason against the run in plain words (none if it is valid)."""
+    found = [
+        *_requests(facts),
+        *_finish(facts),
+        *_machine(facts.stats),
+        *_pace(facts),
+        *_clock(facts.clocks),
+    ]
+    worst = Verdict.VALID
+    for verdict, _ in found:
+        if verdict is Verdict.INVALID or worst is Verdict.VALID:
+            worst = verdict
+    return worst, [reason for _, reason in found]
+
+
+Finding = tuple[Verdict, str]
+
+
+def _requests(facts: Facts) -> list[Finding]:
+    if facts.total == 0:
+        return [(Verdict.INVALID, "no request falls into the window")]
+    if facts.ok == 0:
+        return [(Verdict.INVALID, f"none of the {facts.total} requests succeeded")]
+    if not carried(facts.ok, LEVELS[HEADLINE]):
+        needed = round(1 / (1 - LEVELS[HEADLINE]))
+        return [
+            (
+                Verdict.SUSPECT,
+                f"{facts.ok} successful requests carry no {HEADLINE}: it needs {needed}",
+            )
+        ]
+    return []
+
+
+def _finish(facts: Facts) -> list[Finding]:
+    if facts.finished:
+        return []
+    return [
+        (
+            Verdict.SUSPECT,
+            "the run did not finish: requests in flight at its end, the slow ones, are missing",
+        )
+    ]
+
+
+def _machine(stats: ClientStats | None) -> list[Finding]:
+    if stats is None:
+        return [(Verdict.SUSPECT, "nothing is known of the client's CPU and event loop")]
+    found: list[Finding] = []
+    share = stats.cpu_s / max(stats.wall_s * stats.processes, 1e-9)
+    if share > CPU_SUSPECT:
+        found.append(
+            (
+                Verdict.INVALID if share > CPU_INVALID else Verdict.SUSPECT,
+                f"the client used {share:.0%} of a core a process: it may have measured itself",
+            )
+        )
+    lag = stats.loop_lag_p99_s
+    if lag is not None and lag > LOOP_LAG_SUSPECT_S:
+        found.append(
+            (
+                Verdict.INVALID if lag > LOOP_LAG_INVALID_S else Verdict.SUSPECT,
+                f"the client's event loop was late by {lag * 1e3:.0f} ms at its p99",
+            )
+        )
+    if stats.cap_hits:
+        found.append(
+            (
+                Verdict.INVALID,
+                f"the limit on requests in flight held back {stats.cap_hits} requests: "
+                "the load was not the one asked for",
+            )
+        )
+    return found
+
+
+def _pace(facts: Facts) -> list[Finding]:
+    found: list[Finding] = []
+    delay = facts.schedule_delay_p99_s
+    if delay is not None and delay > DELAY_SUSPECT_S:
+        found.append(
+            (
+                Verdict.INVALID if delay > DELAY_INVALID_S else Verdict.SUSPECT,
+                f"requests left {delay * 1e3:.0f} ms after they were wanted, at the p99",
+            )
+        )
+    if facts.offered:
+        missed = abs(facts.offered - facts.achieved)
+        off = missed / facts.offered
+        if off > RATE_SUSPECT and missed > RATE_EDGE_REQUESTS:
+            found.append(
+                (
+                    Verdict.INVALID if off > RATE_INVALID else Verdict.SUSPECT,
+                    f"{facts.offered} requests were offered and {facts.achieved} sent "
+                    f"({off:.1%} apart)",
+                )
+            )
+    return found
+
+
+def _clock(clocks: dict[str, int]) -> list[Finding]:
+    used = {name: count for name, count in clocks.items() if count}
+    if len(used) < 2:
+        return []
+    counts = ", ".join(f"{count} by the {name} clock" for name, count in sorted(used.items()))
+    return [(Verdict.SUSPECT, f"arrivals were stamped by two clocks: {counts}")]

@@ -20,10 +20,12 @@ PY_RANGE := >=3.11,<3.14
 UV := $(shell command -v uv || echo .lab/tools/uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help lab test check dashboard notebooks down clean format requirements
+.PHONY: help uv lab test check dashboard notebooks down clean format requirements
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+uv: $(UV) ## only uv, which builds all environments (from PyPI if it is not on PATH)
 
 lab: .venv/.lab ## the main job: launch vLLM and Triton, load both, compare, open the dashboard
 	@$(BIN)/lab tour

@@ -34,7 +34,9 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EngineName = Annotated[str, typer.Argument(metavar="ENGINE", help="An engine, such as vllm or triton.")]
+EngineName = Annotated[
+    str, typer.Argument(metavar="ENGINE", help="An engine, such as vllm or triton.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob; may be given several times."),

@@ -13,7 +13,7 @@ from servers.catalog import ENGINES
 from servers.device import detect
 from servers.environments import installed
 from servers.paths import ROOT, models
-from servers.prometheus import find_binary
+from servers.prometheus import binary
 
 GIB = 1024**3
 DISK_NEEDED_GIB = 8
@@ -90,7 +90,7 @@ def _device() -> Check:
 
 
 def _prometheus() -> Check:
-    found = find_binary()
+    found = binary.find()
     if found:
         return Check("Prometheus", "ok", str(found))
     if shutil.which("apt-get") and shutil.which("dpkg"):

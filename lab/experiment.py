@@ -14,10 +14,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from lab import server_metrics, services
+from lab import scrapes, services
 from lab.errors import LabError
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for
-from measure.store import Run, new_run_id, open_run, write_server_metrics
+from measure import server_metrics
+from measure.manifest import new_run_id
+from measure.store import Run, open_run
 from servers import instances, supervisor
 from servers.contract import Engine, Value
 from servers.instances import Instance
@@ -55,12 +57,9 @@ def ensure_instance(
     An experiment says how its engine is set. If an instance of this name runs with other
     settings, it is stopped and started anew, and that is said.
     """
-    wanted = name or engine.name
-    differing = supervisor.differences(engine, name=wanted, settings=settings, model=model)
-    if differing:
-        say(f"{wanted} runs with other settings ({'; '.join(differing)}): starting it anew")
-        supervisor.down(wanted, say=say)
-    return supervisor.up(engine, name=wanted, settings=settings, model=model, say=say)
+    return supervisor.up(
+        engine, name=name, settings=settings, model=model, replace_other=True, say=say
+    )
 
 
 def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Outcome:
@@ -79,7 +78,8 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
     say = console.print
     prometheus = services.watch(say)
     run_dir = runs_root() / new_run_id(instance.name, load.scenario)
-    log_start = instance.log.stat().st_size if instance.log.exists() else 0
+    engine_log = Path(instance.log)
+    log_start = engine_log.stat().st_size if engine_log.exists() else 0
     with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
         engine_json = Path(scratch) / "engine.json"
         engine_json.write_text(json.dumps(engine_facts(engine, instance)))
@@ -101,7 +101,7 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
         logs = run_dir / "logs"
         logs.mkdir(exist_ok=True)
         shutil.copy(locust_log, logs / "locust.log")
-    _keep_engine_log(instance, log_start, logs)
+    _keep_engine_log(engine_log, log_start, logs)
     finished = open_run(run_dir)
     _keep_server_metrics(finished, prometheus, instance, say)
     return Outcome(open_run(run_dir), exit_code, interrupted)
@@ -177,10 +177,10 @@ def _reap(process: "subprocess.Popen[bytes]") -> int:
         return process.wait()
 
 
-def _keep_engine_log(instance: Instance, start: int, logs: Path) -> None:
+def _keep_engine_log(log: Path, start: int, logs: Path) -> None:
     """Copy what the engine wrote during the run."""
-    if instance.log.exists():
-        with instance.log.open("rb") as source, (logs / "engine.log").open("wb") as target:
+    if log.exists():
+        with log.open("rb") as source, (logs / "engine.log").open("wb") as target:
             source.seek(start)
             shutil.copyfileobj(source, target)
 
@@ -191,7 +191,7 @@ def _keep_server_metrics(
     time.sleep(AFTER_SCRAPES_S)
     epoch_s = float(run.manifest["epoch_s"])
     try:
-        table = server_metrics.collect(
+        table = scrapes.collect(
             prometheus.base_url,
             [instance.name],
             epoch_s - BEFORE_SCRAPES_S,
@@ -201,4 +201,4 @@ def _keep_server_metrics(
     except LabError as problem:
         say(f"warning: {problem}")
         return
-    write_server_metrics(run.path, table)
+    server_metrics.write(run.path, table)

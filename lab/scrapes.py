@@ -10,7 +10,7 @@ import httpx
 import pyarrow as pa
 
 from lab.errors import LabError
-from measure.store import SERVER_METRICS_SCHEMA
+from measure.server_metrics import SCHEMA
 
 # Prometheus holds a query's samples in memory: ask for minutes, not hours, at a time.
 CHUNK_S = 300.0
@@ -67,4 +67,4 @@ def to_table(series: Iterable[dict[str, Any]], epoch_s: float) -> pa.Table:
             metrics.append(name)
             labels.append(pairs)
             values.append(float(value))
-    return pa.table([times, metrics, labels, values], schema=SERVER_METRICS_SCHEMA)
+    return pa.table([times, metrics, labels, values], schema=SCHEMA)

@@ -38,7 +38,8 @@ class Metric:
     `concept` is the lab's word (`ttft`, `itl`, `e2e`, `queue_time`, `running`, `waiting`,
     `kv_cache_usage`, `output_tokens`, `requests_ok`, `batch_size`, …); `name` is exactly what
     stands on `/metrics` (without `_bucket`, `_sum`, `_count`). `scale` turns it into seconds,
-    bytes or ratios: microseconds have 1e-6.
+    bytes or ratios: microseconds have 1e-6. `selector` keeps the series that carry the concept:
+    label and value, several values match any of them.
     """
 
     concept: str
@@ -47,7 +48,7 @@ class Metric:
     unit: str
     help: str
     scale: float = 1.0
-    selector: Mapping[str, str] = field(default_factory=dict)
+    selector: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

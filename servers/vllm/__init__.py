@@ -1,0 +1,29 @@
+"""vLLM: paged KV cache and continuous batching behind an OpenAI-compatible server."""
+
+from pathlib import Path
+
+from servers.contract import Engine, Environment
+from servers.models import resolve_llm
+from servers.vllm.knobs import KNOBS
+from servers.vllm.launch import launch, prepare, version
+from servers.vllm.metrics import METRICS
+
+ENGINE = Engine(
+    name="vllm",
+    title="vLLM",
+    summary="Language models with paged KV cache and continuous batching, OpenAI-compatible.",
+    ports={"http": 8000},
+    launch=launch,
+    prepare=prepare,
+    knobs=KNOBS,
+    metrics=METRICS,
+    protocols=("openai-chat", "openai-completions"),
+    environment=Environment(
+        name="vllm",
+        folder=Path(__file__).parent / "env",
+        torch="2.13.0",
+        cuda="requirements-cuda.txt",
+    ),
+    resolve_model=resolve_llm,
+    version=version,
+)

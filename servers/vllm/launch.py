@@ -1,0 +1,140 @@
+"""How a vLLM instance is started. Pure but for `prepare` and `version`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+from pathlib import Path
+
+from servers import paths
+from servers.contract import Knob, Launch, Request, Value
+from servers.errors import ServerError
+from servers.vllm.knobs import KNOBS
+from servers.vllm.metrics import HISTOGRAM_BUCKETS
+
+DRAIN_S = 5
+# A Unix socket's path holds 107 bytes; vLLM names its sockets by a UUID, Python by up to 31 bytes.
+SOCKET_PATH_BYTES = 107
+SOCKET_NAME_BYTES = 40
+
+
+def launch(request: Request) -> Launch:
+    """vLLM's command line, environment and addresses. Raises `ServerError` for settings that
+    contradict each other or the device."""
+    _check(request)
+    if request.python is None or request.model is None:
+        raise ValueError("vLLM needs its environment's Python and a model")
+    port = request.ports["http"]
+    argv = (
+        str(request.python),
+        # `vllm serve` is broken in the CPU wheel: it looks for a package of the name `vllm`.
+        *("-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", request.model, "--served-model-name", request.served_name),
+        *("--host", request.host, "--port", str(port)),
+        *(word for knob in KNOBS for word in _words(knob, request)),
+        *("--shutdown-timeout", str(DRAIN_S)),
+        *("--custom-histogram-buckets", json.dumps(HISTOGRAM_BUCKETS, separators=(",", ":"))),
+    )
+    base_url = f"http://{_reachable(request.host)}:{port}"
+    return Launch(
+        argv=argv,
+        env=_env(request),
+        base_url=base_url,
+        ready_url=f"{base_url}/health",
+        metrics_url=f"{base_url}/metrics",
+        ready_timeout_s=600.0,
+        stop_grace_s=DRAIN_S + 15.0,
+    )
+
+
+def prepare(request: Request) -> None:
+    """An empty folder for sockets and temporary files: vLLM leaves its sockets behind."""
+    temporary = _temporary(request)
+    if temporary is not None:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+
+
+def version(base_url: str) -> str | None:
+    """The version that a running vLLM says it is; `None` if it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{base_url}/version", timeout=5) as answer:
+            return str(json.load(answer)["version"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _check(request: Request) -> None:
+    settings = request.settings
+    batched, length = settings["max_num_batched_tokens"], settings["max_model_len"]
+    if not settings["chunked_prefill"] and _number(batched) < _number(length):
+        raise ServerError(
+            f"vLLM without chunked_prefill computes a prompt in one step: max_num_batched_tokens "
+            f"({batched}) must be at least max_model_len ({length}). Raise the one, lower the "
+            "other, or leave chunked_prefill on."
+        )
+    if _number(batched) < _number(settings["max_num_seqs"]):
+        raise ServerError(
+            f"vLLM computes a token for every running sequence in a step: max_num_batched_tokens "
+            f"({batched}) must be at least max_num_seqs ({settings['max_num_seqs']})."
+        )
+    if request.device == "cpu" and settings["gpu_memory_utilization"] is not None:
+        raise ServerError(
+            "gpu_memory_utilization is a part of a GPU's memory, and vLLM runs on the CPU here: "
+            "set kv_cache_gib instead."
+        )
+
+
+def _words(knob: Knob, request: Request) -> tuple[str, ...]:
+    """A knob on the command line; nothing for one that is not set."""
+    value = request.settings[knob.name]
+    if value is None:
+        return ()
+    if knob.name == "kv_cache_gib":
+        if request.settings["gpu_memory_utilization"] is not None:
+            return ()
+        return (knob.flag, str(int(_number(value) * 2**30)))
+    if isinstance(value, bool):
+        off = (knob.flag.replace("--", "--no-", 1),)
+        return (knob.flag,) if value else off
+    return (knob.flag, str(value))
+
+
+def _env(request: Request) -> dict[str, str]:
+    """Offline and silent where that can be, and all files within the lab's folders."""
+    cache = paths.home() / "cache" / "vllm"
+    env = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "VLLM_CACHE_ROOT": str(cache),
+        "VLLM_CONFIG_ROOT": str(cache / "config"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
+    }
+    temporary = _temporary(request)
+    if temporary is not None:
+        env["TMPDIR"] = str(temporary)
+    if request.model is not None and Path(request.model).is_absolute():
+        # A folder needs no network; a Hugging Face id does, and keeps the user's own cache.
+        env["HF_HUB_OFFLINE"] = "1"
+    if request.device == "cpu":
+        env["VLLM_CPU_OMP_THREADS_BIND"] = "auto"
+    return env
+
+
+def _temporary(request: Request) -> Path | None:
+    """The instance's own folder for sockets, unless its path is too long for a socket."""
+    folder = request.workspace / "tmp"
+    fits = len(bytes(folder)) + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
+    return folder if fits else None
+
+
+def _reachable(host: str) -> str:
+    """The address to ask a server that listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, int | float)
+    return value

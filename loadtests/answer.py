@@ -1,0 +1,148 @@
+"""From what came back to the record of the request. Pure, and run after the answer is complete.
+
+JSON is parsed only for events that matter: the first with content, those that a quick test does
+not recognise as content (role-only, usage, errors, the last), and the last with content.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loadtests.errors import StreamError
+from loadtests.protocols.contract import Chunk, Protocol
+from loadtests.stream import Answer
+from measure.records import Record, Status, TokenSource
+
+CountTokens = Callable[[str], int]
+
+
+@dataclass(slots=True)
+class _Reading:
+    stamps_s: list[float]
+    first: Chunk | None = None
+    last: Chunk | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    finished: bool = False
+    text: str = ""
+
+
+def to_record(
+    answer: Answer,
+    protocol: Protocol,
+    *,
+    request_id: str,
+    worker: int,
+    scheduled_s: float,
+    cancelled: bool,
+    count_tokens: CountTokens | None = None,
+) -> Record:
+    """The record of one request. `count_tokens` is asked only where the server gave no usage."""
+    reading = _Reading([])
+    try:
+        _read_events(answer, protocol, reading, keep_text=count_tokens is not None)
+        failure = None if cancelled else _failure(answer, protocol, reading)
+    except StreamError as error:
+        failure = error
+    status, error_text = Status.OK, None
+    if failure is not None:
+        status, error_text = failure.status, str(failure)
+    elif cancelled:
+        status, error_text = Status.CANCELLED, "cancelled: the load test ended first"
+    output_tokens, first_chunk_tokens, source = _tokens(reading, count_tokens)
+    stamps_s = reading.stamps_s
+    return Record(
+        request_id=request_id,
+        worker=worker,
+        scheduled_s=scheduled_s,
+        sent_s=answer.sent_s,
+        first_content_s=stamps_s[0] if stamps_s else None,
+        last_content_s=stamps_s[-1] if stamps_s else None,
+        done_s=answer.done_s,
+        prompt_tokens=reading.prompt_tokens,
+        output_tokens=output_tokens,
+        first_chunk_tokens=first_chunk_tokens,
+        token_source=source,
+        chunk_s=stamps_s,
+        chunks=len(stamps_s),
+        status=status,
+        http_status=answer.status,
+        error=error_text,
+        clock=answer.clock,
+    )
+
+
+def _read_events(answer: Answer, protocol: Protocol, reading: _Reading, keep_text: bool) -> None:
+    surely_content = protocol.surely_content
+    stamps_s = reading.stamps_s
+    unread: bytes | None = None
+    for payload, stamp_s in zip(answer.events, answer.stamps_s, strict=True):
+        if stamps_s and not keep_text and surely_content(payload):
+            stamps_s.append(stamp_s)
+            unread = payload
+            continue
+        chunk = _read(protocol, payload)
+        if chunk.error is not None:
+            raise StreamError("server_error", chunk.error)
+        if chunk.text:
+            if not stamps_s:
+                reading.first = chunk
+            stamps_s.append(stamp_s)
+            reading.text += chunk.text
+            unread = None
+        _note(reading, chunk)
+    if unread is not None:
+        _note(reading, _read(protocol, unread))
+
+
+def _read(protocol: Protocol, payload: bytes) -> Chunk:
+    try:
+        return protocol.read(payload)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise StreamError("bad_event", f"{error} in {payload[:80]!r}") from None
+
+
+def _note(reading: _Reading, chunk: Chunk) -> None:
+    # Counts are cumulative and may be read out of order (the last content after the usage).
+    for name in ("prompt_tokens", "output_tokens"):
+        value = getattr(chunk, name)
+        if value is not None:
+            setattr(reading, name, max(value, getattr(reading, name) or 0))
+    reading.finished = reading.finished or chunk.finished
+
+
+def _failure(answer: Answer, protocol: Protocol, reading: _Reading) -> StreamError | None:
+    if answer.error is not None:
+        return answer.error
+    if answer.status != 200:
+        # The record's http_status has the number.
+        return StreamError(body_message(answer, protocol), status=Status.HTTP_ERROR)
+    if not answer.events:
+        return StreamError("not_a_stream", body_message(answer, protocol))
+    if protocol.must_finish and not reading.finished:
+        return StreamError("truncated", "the stream ended without [DONE] or a finish reason")
+    return None
+
+
+def body_message(answer: Answer, protocol: Protocol) -> str:
+    """What the body of a failed answer says, in at most 300 characters."""
+    text = answer.body.decode("utf-8", "replace").strip()
+    try:
+        text = protocol.error_text(json.loads(answer.body)) or text
+    except ValueError:
+        pass
+    return " ".join(text.split())[:300] or "(empty body)"
+
+
+def _tokens(
+    reading: _Reading, count_tokens: CountTokens | None
+) -> tuple[int | None, int | None, TokenSource]:
+    if reading.output_tokens is not None:
+        first = reading.first.output_tokens if reading.first else None
+        return reading.output_tokens, first, TokenSource.USAGE
+    if not reading.stamps_s:
+        return None, None, TokenSource.NONE
+    if count_tokens is not None:
+        first = count_tokens(reading.first.text) if reading.first else None
+        return count_tokens(reading.text), first, TokenSource.TOKENIZER
+    return len(reading.stamps_s), 1, TokenSource.CHUNKS

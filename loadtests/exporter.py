@@ -1,0 +1,154 @@
+"""The client's own `/metrics` while a run goes on: for watching, never for reporting.
+
+Records are counted into buckets in batches, twice a second and with numpy, so that the histograms
+cost the event loop next to nothing.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from loadtests.errors import LoadError
+from measure import client_metrics as names
+from measure.client_metrics import ClientMetric
+from measure.records import Record, Status
+
+HOST = "127.0.0.1"
+
+
+class _Histogram:
+    def __init__(self, metric: ClientMetric) -> None:
+        self.metric = metric
+        self._bounds = np.asarray(metric.buckets)
+        self._counts = np.zeros(len(metric.buckets) + 1, dtype=np.int64)
+        self._sum = 0.0
+
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        # `le`: a value equal to a bound belongs below it.
+        places = np.searchsorted(self._bounds, values, side="left")
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(values.sum())
+
+    def family(self, labels: dict[str, str]) -> HistogramMetricFamily:
+        cumulative = np.cumsum(self._counts)
+        family = HistogramMetricFamily(self.metric.name, self.metric.help, labels=list(labels))
+        bounds = [*(f"{bound:g}" for bound in self.metric.buckets), "+Inf"]
+        buckets = list(zip(bounds, (float(count) for count in cumulative), strict=True))
+        family.add_metric(list(labels.values()), buckets, self._sum)
+        return family
+
+
+class ClientCollector(Collector):
+    """The families of `measure.client_metrics`, labelled with the run and the scenario."""
+
+    def __init__(self, run_id: str, scenario: str, gauges: Callable[[], tuple[int, float]]) -> None:
+        """`gauges` gives requests in flight and the loop's lag in seconds, at scrape time."""
+        self._labels = {"run_id": run_id, "scenario": scenario}
+        self._gauges = gauges
+        self._histograms = {
+            metric.name: _Histogram(metric)
+            for metric in names.CLIENT_METRICS
+            if metric.kind == "histogram"
+        }
+        self._requests = dict.fromkeys(Status, 0)
+        self._output_tokens = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Count finished requests."""
+        found: dict[str, list[float]] = {name: [] for name in self._histograms}
+        gaps = []
+        for record in records:
+            self._requests[record.status] += 1
+            self._output_tokens += record.output_tokens or 0
+            if record.first_content_s is None or record.sent_s is None:
+                continue
+            found[names.TTFT.name].append(record.first_content_s - record.sent_s)
+            found[names.TTFT_FROM_SCHEDULE.name].append(record.first_content_s - record.scheduled_s)
+            gaps.append(np.diff(record.chunk_s))
+            if record.last_content_s is not None and record.status is Status.OK:
+                found[names.E2E.name].append(record.last_content_s - record.sent_s)
+        for name, values in found.items():
+            self._histograms[name].add(np.asarray(values))
+        if gaps:
+            self._histograms[names.CHUNK_GAP.name].add(np.concatenate(gaps))
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus scrapes."""
+        keys, values = list(self._labels), list(self._labels.values())
+        for histogram in self._histograms.values():
+            yield histogram.family(self._labels)
+        requests = CounterMetricFamily(
+            names.REQUESTS.name, names.REQUESTS.help, labels=[*keys, *names.REQUESTS.labels]
+        )
+        for status, count in self._requests.items():
+            requests.add_metric([*values, status.value], count)
+        yield requests
+        tokens = CounterMetricFamily(
+            names.OUTPUT_TOKENS.name, names.OUTPUT_TOKENS.help, labels=keys
+        )
+        tokens.add_metric(values, self._output_tokens)
+        yield tokens
+        for metric, value in zip((names.IN_FLIGHT, names.LOOP_LAG), self._gauges(), strict=True):
+            gauge = GaugeMetricFamily(metric.name, metric.help, labels=keys)
+            gauge.add_metric(values, value)
+            yield gauge
+
+
+class Exporter:
+    """Serves one collector on 127.0.0.1 and, where a folder is given, tells Prometheus where."""
+
+    def __init__(
+        self, collector: ClientCollector, *, port: int, targets: Path | None, labels: dict[str, str]
+    ) -> None:
+        """`labels` go into the target file; its `instance` names the file.
+
+        Raises:
+            LoadError: the port is taken, or the folder cannot be written.
+        """
+        registry = CollectorRegistry()
+        registry.register(collector)
+        try:
+            self._server: WSGIServer
+            self._server, _ = start_http_server(port, addr=HOST, registry=registry)
+        except OSError as error:
+            raise LoadError(
+                f"--metrics-port {port} cannot be opened on {HOST} ({error.strerror}). Choose "
+                "another, or leave it out to get a free one."
+            ) from None
+        self.port = int(self._server.server_port)
+        self._target: Path | None = None
+        if targets is not None:
+            self._announce(targets, labels)
+
+    def _announce(self, targets: Path, labels: dict[str, str]) -> None:
+        target = targets / f"{labels['instance']}.json"
+        fresh = target.with_suffix(".tmp")
+        try:
+            fresh.write_text(json.dumps([{"targets": [f"{HOST}:{self.port}"], "labels": labels}]))
+            fresh.replace(target)
+        except OSError as error:
+            self.close()
+            raise LoadError(
+                f"The target file {target} for Prometheus cannot be written ({error.strerror}). "
+                "Give another --metrics-targets folder."
+            ) from None
+        self._target = target
+
+    def close(self) -> None:
+        """Stop serving and take the target away."""
+        if self._target is not None:
+            self._target.unlink(missing_ok=True)
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,94 @@
+"""Synthetic prompts of a wanted length: the same under the same seed, no two alike in one run.
+
+No two alike, from the first word on, so that a prefix cache cannot answer what it should compute.
+"""
+
+import random
+from pathlib import Path
+from typing import Protocol, cast
+
+from loadtests.errors import LoadError
+
+# Short common words: byte-pair vocabularies hold each, with its leading space, as one token.
+WORDS = tuple(
+    "time year people way day man thing woman life child world school state family student group "
+    "country problem hand part place case week company system program question work government "
+    "number night point home water room mother area money story fact month lot right study book "
+    "eye job word business issue side kind head house service friend father power hour game line "
+    "end member law car city community name president team minute idea body information back "
+    "parent face others level office door health person art war history party result change "
+    "morning reason research girl guy moment air teacher force education foot boy age policy "
+    "music market sense road tree river table paper field light heart class price land sea sun".split()
+)
+_TRIES = 20
+
+
+class Tokenizer(Protocol):
+    """The part of `tokenizers.Tokenizer` that is needed here, without special tokens."""
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text."""
+
+    def text(self, ids: list[int]) -> str:
+        """The text of tokens."""
+
+
+class FileTokenizer:
+    """A Hugging Face `tokenizer.json`, given as the file or as the model's folder."""
+
+    def __init__(self, path: Path) -> None:
+        import tokenizers
+
+        file = path / "tokenizer.json" if path.is_dir() else path
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare Exception
+            raise LoadError(
+                f"--tokenizer {path}: {file} cannot be read as a tokenizer ({error}). Give a "
+                "tokenizer.json, or a model folder that has one."
+            ) from None
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text(self, ids: list[int]) -> str:
+        """The text of tokens."""
+        return cast(str, self._tokenizer.decode(ids))
+
+
+class Prompts:
+    """Prompt number n of a run. With a tokenizer the length is exact, else about right.
+
+    Exact means the prompt's own tokens: what a chat template or a begin-of-text token adds comes
+    on top, and is in the `prompt_tokens` the server reports.
+    """
+
+    def __init__(self, tokens: int, seed: int, tokenizer: Tokenizer | None = None) -> None:
+        self._tokens = tokens
+        self._seed = seed
+        self._tokenizer = tokenizer
+
+    def prompt(self, number: int) -> str:
+        """The text of prompt `number`."""
+        chosen = random.Random(f"prompt:{self._seed}:{number}")
+        if self._tokenizer is None:
+            return " ".join(chosen.choices(WORDS, k=self._tokens))
+        return _exactly(self._tokens, chosen, self._tokenizer)
+
+
+def _exactly(tokens: int, chosen: random.Random, tokenizer: Tokenizer) -> str:
+    """A text of exactly that many tokens: cut, decode, count again, mend."""
+    text = " ".join(chosen.choices(WORDS, k=tokens))
+    for _ in range(_TRIES):
+        ids = tokenizer.ids(text)
+        if len(ids) == tokens:
+            return text
+        if len(ids) > tokens:
+            text = tokenizer.text(ids[:tokens])
+        else:
+            text += " " + " ".join(chosen.choices(WORDS, k=tokens - len(ids)))
+    raise LoadError(
+        f"No prompt of exactly {tokens} tokens was found with this tokenizer in {_TRIES} tries. "
+        "Ask for another --prompt-tokens, or leave out --tokenizer."
+    )

@@ -1,0 +1,62 @@
+"""Triton's generate extension of the KServe v2 protocol: `POST /v2/models/M/generate_stream`.
+
+Source: triton-inference-server/server, `docs/protocol/extension_generate.md`. Every event is one
+response of a decoupled model, `{"text_output": …}`; there is no `[DONE]`, and an error may come
+as HTTP 200 with an event `{"error": …}`. Responses may carry counts (`output_tokens`,
+`prompt_tokens`); without them every chunk is taken as one token, and the record says so.
+"""
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from loadtests.protocols.contract import Ask, Chunk, Protocol
+
+_surely_content = re.compile(rb'"text_output": ?"[^"]').search
+
+
+def _body(ask: Ask) -> dict[str, Any]:
+    return {"text_input": ask.prompt, "max_tokens": ask.output_tokens, "stream": True}
+
+
+def _count(document: dict[str, Any], key: str) -> int | None:
+    value = document.get(key)
+    return int(value) if value is not None else None
+
+
+def read(payload: bytes) -> Chunk:
+    """Read one response of the model."""
+    document = json.loads(payload)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    if document.get("error"):
+        return Chunk(error=str(document["error"]))
+    text = document.get("text_output")
+    return Chunk(
+        text=text if isinstance(text, str) else "",
+        prompt_tokens=_count(document, "prompt_tokens"),
+        output_tokens=_count(document, "output_tokens"),
+    )
+
+
+def _error_text(document: Any) -> str | None:
+    found = document.get("error") if isinstance(document, dict) else None
+    return str(found) if found else None
+
+
+GENERATE = Protocol(
+    name="kserve-generate",
+    path=lambda model: f"/v2/models/{quote(model, safe='')}/generate_stream",
+    body=_body,
+    surely_content=lambda payload: _surely_content(payload) is not None,
+    read=read,
+    error_text=_error_text,
+    must_finish=False,
+    health_path="/v2",
+    models_path="/v2/repository/index",
+    model_names=lambda document: [
+        str(model["name"]) for model in document if model.get("state", "READY") == "READY"
+    ],
+    models_body={},
+)

@@ -1,0 +1,104 @@
+"""The OpenAI API as vLLM, TGI and many others speak it: chat completions and completions.
+
+Source: the OpenAI API reference and vLLM's `entrypoints/openai`. The output length is made exact
+with `ignore_eos`, an extension that vLLM and others obey and that most servers pass over; what
+was really generated is always counted from the server's `usage`. `continuous_usage_stats` puts
+the running count on every chunk, so the tokens of the first chunk are known.
+"""
+
+import json
+import re
+from typing import Any
+
+from loadtests.protocols.contract import Ask, Chunk, Protocol
+
+# Inside a JSON string a quote is escaped, so these keys cannot be part of generated text.
+_surely_content = re.compile(rb'"(?:content|reasoning_content|reasoning|text)": ?"[^"]').search
+
+
+def _common(ask: Ask) -> dict[str, Any]:
+    return {
+        "model": ask.model,
+        "max_tokens": ask.output_tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+    }
+
+
+def _chat_body(ask: Ask) -> dict[str, Any]:
+    return {**_common(ask), "messages": [{"role": "user", "content": ask.prompt}]}
+
+
+def _completions_body(ask: Ask) -> dict[str, Any]:
+    return {**_common(ask), "prompt": ask.prompt}
+
+
+def error_text(document: Any) -> str | None:
+    """The message of an OpenAI-style error document (`error`, `detail` or `message`), if it is one."""
+    if not isinstance(document, dict):
+        return None
+    error = document.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message") or error)
+    found = (
+        error
+        or document.get("detail")
+        or (document.get("message") if "choices" not in document else None)
+    )
+    return str(found) if found else None
+
+
+def read(payload: bytes) -> Chunk:
+    """Read one event of either API. `data: [DONE]` is a chunk that only says finished."""
+    if payload.strip() == b"[DONE]":
+        return Chunk(finished=True)
+    document = json.loads(payload)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    error = error_text(document)
+    if error:
+        return Chunk(error=error)
+    usage = document.get("usage") or {}
+    choices = document.get("choices") or [{}]
+    delta = choices[0].get("delta") or choices[0]
+    text = "".join(
+        delta.get(key) or "" for key in ("reasoning_content", "reasoning", "content", "text")
+    )
+    return Chunk(
+        text=text,
+        prompt_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+        finished=choices[0].get("finish_reason") is not None,
+    )
+
+
+def _model_names(document: Any) -> list[str]:
+    return [str(model["id"]) for model in document["data"]]
+
+
+CHAT = Protocol(
+    name="openai-chat",
+    path=lambda model: "/v1/chat/completions",
+    body=_chat_body,
+    surely_content=lambda payload: _surely_content(payload) is not None,
+    read=read,
+    error_text=error_text,
+    must_finish=True,
+    health_path="/v1/models",
+    models_path="/v1/models",
+    model_names=_model_names,
+)
+COMPLETIONS = Protocol(
+    name="openai-completions",
+    path=lambda model: "/v1/completions",
+    body=_completions_body,
+    surely_content=CHAT.surely_content,
+    read=read,
+    error_text=error_text,
+    must_finish=True,
+    health_path="/v1/models",
+    models_path="/v1/models",
+    model_names=_model_names,
+)

@@ -1,0 +1,186 @@
+"""Locust users that send one measured request after another, or dispatch an open loop.
+
+A scenario file subclasses `StreamingUser`, which is all it needs: closed loop is Locust's own
+(-u users, each waiting for its answer), open loop is one Locust user that dispatches every
+request at the time its arrival process wanted it.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from gevent.pool import Group
+from locust import User, task
+from locust.exception import StopUser
+
+from loadtests.answer import to_record
+from loadtests.arrivals import ARRIVALS
+from loadtests.options import Options
+from loadtests.preflight import find_model
+from loadtests.protocols import STREAMING
+from loadtests.protocols.contract import Ask, Protocol
+from loadtests.session import Session
+from loadtests.stream import Answer, Connection, build_request
+from measure.records import Clock, Record, Status
+
+
+class LoadUser(User):
+    """What every scenario shares: numbering, recording, closed and open loop.
+
+    A subclass says how to `build` request number n ahead of its time, how to `open` a client,
+    how to `send` (fills the answer, raises nothing), and what the `record` of an answer is.
+    """
+
+    abstract = True
+    session: ClassVar[Session]
+    protocols: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def find_model(cls, options: Options) -> str:
+        """The model to load, after the server was asked; raises `LoadError`."""
+        raise NotImplementedError
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.abstract and "session" not in cls.__dict__:
+            cls.session = Session(cls.__name__.lower(), cls.protocols, cls.find_model)
+
+    def build(self, number: int) -> Any:
+        """Request number `number`, ready to be sent."""
+        raise NotImplementedError
+
+    def open(self) -> Any:
+        """A client for one request at a time, with a `close()`."""
+        raise NotImplementedError
+
+    def send(self, client: Any, request: Any, answer: Answer) -> None:
+        """Send one request and wait for the end of its answer."""
+        raise NotImplementedError
+
+    def record(self, answer: Answer, number: int, scheduled_s: float, cancelled: bool) -> Record:
+        """The record of an answer."""
+        raise NotImplementedError
+
+    def on_start(self) -> None:
+        """Locust: the user starts."""
+        self._client: Any = None
+
+    def on_stop(self) -> None:
+        """Locust: the user ends."""
+        if self._client is not None:
+            self._client.close()
+
+    @task
+    def load(self) -> None:
+        """One request of a closed loop, or the whole of an open one."""
+        if self.session.options.arrival is None:
+            self._next_of_closed_loop()
+        else:
+            self._open_loop()
+            raise StopUser
+
+    def _next_of_closed_loop(self) -> None:
+        run = self.session.active
+        number = run.next_number()
+        request = self.build(number)
+        if self._client is None:
+            self._client = self.open()
+        self._one(self._client, request, number, run.clock.now_s())
+
+    def _one(self, client: Any, request: Any, number: int, scheduled_s: float) -> None:
+        recorder = self.session.active.recorder
+        answer = Answer()
+        cancelled = True
+        recorder.started()
+        try:
+            self.send(client, request, answer)
+            cancelled = False
+        finally:
+            record = self.record(answer, number, scheduled_s, cancelled)
+            recorder.finished(record, answer.received_bytes)
+
+    def _open_loop(self) -> None:
+        run, options = self.session.active, self.session.options
+        assert options.arrival is not None and options.rate_rps is not None
+        offsets_s = ARRIVALS[options.arrival](options.rate_rps, options.seed)
+        flying, idle = Group(), list[Any]()
+        begin_s = run.clock.now_s()
+        try:
+            for offset_s in offsets_s:
+                number = run.next_number()
+                request = self.build(number)
+                scheduled_s = begin_s + offset_s
+                # wait(0) too gives way: a dispatcher that is late must not keep answers waiting.
+                if run.stopping.wait(max(0.0, scheduled_s - run.clock.now_s())):
+                    break
+                if len(flying) >= options.max_in_flight:
+                    run.recorder.dropped(_dropped(number, scheduled_s))
+                else:
+                    flying.spawn(self._one_of_open_loop, idle, request, number, scheduled_s)
+            flying.join()
+        finally:
+            flying.kill()
+            for client in idle:
+                client.close()
+
+    def _one_of_open_loop(
+        self, idle: list[Any], request: Any, number: int, scheduled_s: float
+    ) -> None:
+        client = idle.pop() if idle else self.open()
+        try:
+            self._one(client, request, number, scheduled_s)
+        finally:
+            idle.append(client)
+
+
+class StreamingUser(LoadUser):
+    """Asks for streamed text over HTTP, in one of the streaming protocols."""
+
+    abstract = True
+    find_model = staticmethod(find_model)
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        options = self.session.options
+        self._protocol: Protocol = STREAMING[options.protocol]
+        self._path = self._protocol.path(self.session.model)
+        self._is_content: Callable[[bytes], bool] = self._protocol.surely_content
+
+    def build(self, number: int) -> bytes:
+        """The request's bytes, with prompt `number`."""
+        session = self.session
+        ask = Ask(session.model, session.prompts.prompt(number), session.options.output_tokens)
+        body = json.dumps(self._protocol.body(ask)).encode()
+        return build_request(session.options.host, self._path, body)
+
+    def open(self) -> Connection:
+        """A connection that is made with its first request and kept."""
+        session = self.session
+        return Connection(session.options.host, session.active.sweeper, session.options.timeouts)
+
+    def send(self, client: Connection, request: bytes, answer: Answer) -> None:
+        """One exchange."""
+        client.exchange(request, self._is_content, answer)
+
+    def record(self, answer: Answer, number: int, scheduled_s: float, cancelled: bool) -> Record:
+        """What the events of the answer say."""
+        return to_record(
+            answer,
+            self._protocol,
+            request_id=f"0-{number}",
+            worker=0,
+            scheduled_s=scheduled_s,
+            cancelled=cancelled,
+            count_tokens=self.session.count_tokens,
+        )
+
+
+def _dropped(number: int, scheduled_s: float) -> Record:
+    return Record(
+        request_id=f"0-{number}",
+        worker=0,
+        scheduled_s=scheduled_s,
+        status=Status.CANCELLED,
+        error="max_in_flight: as many requests were under way as --max-in-flight allows",
+        clock=Clock.KERNEL,
+    )

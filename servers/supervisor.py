@@ -49,12 +49,14 @@ def up(
     model: str | None = None,
     ports: Mapping[str, int] | None = None,
     host: str = "127.0.0.1",
+    replace_other: bool = False,
     say: Say = print,
 ) -> Instance:
     """Have an instance of the engine running and ready; returns it.
 
     One of that name that already runs with the same engine, settings, model and ports is
-    taken as it is. `settings` need hold only the knobs that differ from their defaults.
+    taken as it is; one that runs otherwise is an error, or is stopped first if
+    `replace_other`. `settings` need hold only the knobs that differ from their defaults.
     Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
     engine that cannot be installed, ends while loading or never gets ready; nothing is left
     running then. Ctrl-C while it loads stops it.
@@ -67,7 +69,7 @@ def up(
     asked = replace(asked, python=python, model=_resolve(engine, model))
     asked = replace(asked, served_name=_served_name(engine, asked.model))
     targets.remove_stale_clients()
-    instance, process = _adopt_or_start(engine, asked, ports or {}, say)
+    instance, process = _adopt_or_start(engine, asked, ports or {}, replace_other, say)
     if process is None:
         return _adopted(engine, instance, say)
     try:
@@ -129,7 +131,11 @@ def _served_name(engine: Engine, model: str | None) -> str:
 
 
 def _adopt_or_start(
-    engine: Engine, asked: Request, asked_ports: Mapping[str, int], say: Say
+    engine: Engine,
+    asked: Request,
+    asked_ports: Mapping[str, int],
+    replace_other: bool,
+    say: Say,
 ) -> tuple[Instance, subprocess.Popen[bytes] | None]:
     """The live instance of that name and `None`, or a new one and its process."""
     name = asked.instance
@@ -138,12 +144,21 @@ def _adopt_or_start(
         with locked(paths.instances() / ".lock", waiting):
             current = stopping.load_or_none(name)
             if current is not None and instances.leader_alive(current):
-                _check_same(current, engine, asked, asked_ports)
-                return current, None
-            if current is None or not instances.members(current):
+                differing = _differing(current, engine, asked, asked_ports)
+                if not differing:
+                    return current, None
+                if not replace_other:
+                    raise ServerError(
+                        f"{name!r} already runs otherwise: {differing}. Run `lab down {name}` "
+                        f"first, or start this one beside it with `--name {name}-2`."
+                    )
+                why = f"runs otherwise ({differing}); stopping it to start anew"
+            elif current is None or not instances.members(current):
                 stopping.forget(name, current)
                 return _start(engine, asked, asked_ports, say)
-        say(f"{name}: its first process is gone; stopping what it left")
+            else:
+                why = "its first process is gone; stopping what it left"
+        say(f"{name}: {why}")
         stopping.stop(name, current, say=lambda _: None)
 
 
@@ -168,10 +183,10 @@ def _adopted(engine: Engine, instance: Instance, say: Say) -> Instance:
     return instance
 
 
-def _check_same(
+def _differing(
     current: Instance, engine: Engine, asked: Request, asked_ports: Mapping[str, int]
-) -> None:
-    """Raise `ServerError` naming all that differs between what runs and what is asked."""
+) -> str:
+    """All that differs between what runs and what is asked, in words; empty if nothing does."""
     pairs: list[tuple[str, object, object]] = [
         ("engine", current.engine, engine.name),
         ("model", current.model, asked.model),
@@ -184,13 +199,7 @@ def _check_same(
             for knob, value in asked.settings.items()
         ]
         pairs += [(f"port {n}", current.ports.get(n), port) for n, port in asked_ports.items()]
-    differing = [f"{what} is {has}, asked {wants}" for what, has, wants in pairs if has != wants]
-    if differing:
-        raise ServerError(
-            f"{current.name!r} already runs otherwise: {'; '.join(differing)}. "
-            f"Run `lab down {current.name}` first, or start this one beside it with "
-            f"`--name {current.name}-2`."
-        )
+    return "; ".join(f"{what} is {has}, asked {wants}" for what, has, wants in pairs if has != wants)
 
 
 def _start(

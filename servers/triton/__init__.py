@@ -1,0 +1,123 @@
+"""Triton Inference Server: a real tritonserver with a batched classifier and a streaming model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from servers import models as lab_models
+from servers import probe
+from servers.contract import Engine, Environment, Launch, Request
+from servers.errors import ServerError
+from servers.triton import layout, repository
+from servers.triton.knobs import KNOBS
+from servers.triton.metrics import METRICS
+
+_HERE = Path(__file__).parent
+_PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
+
+
+def _python(request: Request) -> Path:
+    if request.python is None:
+        raise ServerError("triton: its environment is needed for the models it serves.")
+    return request.python
+
+
+def launch(request: Request) -> Launch:
+    """`tritonserver` on this instance's model repository. Nothing is written here."""
+    python = _python(request)
+    binary = layout.find(python, os.environ)
+    ports = request.ports
+    base_url = f"http://{request.host}:{ports['http']}"
+    argv = (
+        str(binary.path),
+        f"--model-repository={request.workspace / 'models'}",
+        f"--backend-directory={request.workspace / 'backends'}",
+        "--disable-auto-complete-config",
+        f"--http-address={request.host}",
+        f"--http-port={ports['http']}",
+        f"--grpc-address={request.host}",
+        f"--grpc-port={ports['grpc']}",
+        f"--metrics-address={request.host}",
+        f"--metrics-port={ports['metrics']}",
+        f"--allow-gpu-metrics={'true' if request.device == 'cuda' else 'false'}",
+        "--metrics-config=summary_latencies=true",
+        f"--backend-config=python,shm-region-prefix-name={_shm_prefix(request.instance)}",
+        "--exit-timeout-secs=10",
+    )
+    return Launch(
+        argv=argv,
+        env=environment(
+            python, layout.library_path(binary, python, os.environ), os.environ["PATH"]
+        ),
+        base_url=base_url,
+        ready_url=f"{base_url}/v2/health/ready",
+        metrics_url=f"http://{request.host}:{ports['metrics']}/metrics",
+        ready_timeout_s=180.0,
+        stop_grace_s=20.0,
+    )
+
+
+def _shm_prefix(instance: str) -> str:
+    """What this instance's files in /dev/shm begin with, so that a person sees whose they are."""
+    return f"serving_lab_{instance}_"
+
+
+def environment(python: Path, library_path: str, path: str) -> dict[str, str]:
+    """Variables of the server. The stub takes the first `python3` on PATH for its own home."""
+    return {
+        "LD_LIBRARY_PATH": library_path,
+        "PATH": f"{python.parent}:{path}",
+        "VIRTUAL_ENV": str(python.parent.parent),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def prepare(request: Request) -> None:
+    """Write the model repository and the backend folder into the instance's workspace."""
+    python = _python(request)
+    binary = layout.find(python, os.environ)
+    print(f"triton: tritonserver {binary.why}: {binary.path}", file=sys.stderr)
+    layout.lay_out(binary, python, request.workspace / "backends")
+    configs = repository.configs(request.settings, request.model, request.device)
+    classifier = lab_models.classifier(_say) if repository.CLASSIFIER in configs else None
+    repository.write(request.workspace / "models", configs, _HERE / "models", classifier)
+
+
+def resolve_model(name: str | None) -> str:
+    """The language model asked for; the classifier, which is always the lab's own, is made too."""
+    lab_models.classifier(_say)
+    return lab_models.resolve_llm(name, _say)
+
+
+def version(base_url: str) -> str | None:
+    """The running server's own version, such as `2.51.0`."""
+    facts = probe.get_json(f"{base_url}/v2")
+    return str(facts["version"]) if isinstance(facts, dict) and "version" in facts else None
+
+
+def _say(line: str) -> None:
+    print(f"triton: {line}", file=sys.stderr)
+
+
+ENGINE = Engine(
+    name="triton",
+    title="Triton Inference Server",
+    summary="NVIDIA's server of model repositories: dynamic batching of a classifier, and a "
+    "language model streamed from its Python backend.",
+    ports=_PORTS,
+    launch=launch,
+    knobs=KNOBS,
+    metrics=METRICS,
+    protocols=("kserve-generate", "kserve-infer"),
+    environment=Environment(
+        name="triton", folder=_HERE / "env", torch="2.13.0", cuda="requirements-cuda.txt"
+    ),
+    prepare=prepare,
+    served_models={"kserve-generate": repository.LLM, "kserve-infer": repository.CLASSIFIER},
+    resolve_model=resolve_model,
+    version=version,
+)

@@ -1,0 +1,64 @@
+"""What a Triton instance exports, under the concepts all engines share.
+
+Names that begin with `nv_` are Triton's own, in microseconds, one series a model. In a decoupled
+model Triton's durations cover only the hand-over, so the `llm` model exports its own (`llm_`).
+"""
+
+from servers.contract import Metric
+
+US = 1e-6
+_CLASSIFIER = {"model": "text_classifier"}
+
+
+def _counter(concept: str, name: str, unit: str, help: str, scale: float = 1.0) -> Metric:
+    return Metric(concept, name, "counter", unit, help, scale, _CLASSIFIER)
+
+
+METRICS = (
+    Metric("ttft", "llm_time_to_first_token_seconds", "histogram", "s",
+           "From the request's arrival in the model to its first token."),
+    Metric("itl", "llm_inter_token_latency_seconds", "histogram", "s",
+           "Between two tokens of one answer."),
+    Metric("e2e", "llm_e2e_latency_seconds", "histogram", "s",
+           "From the request's arrival in the model to its last token."),
+    Metric("queue_time", "llm_queue_time_seconds", "histogram", "s",
+           "From the request's arrival to the start of its prefill."),
+    Metric("running", "llm_requests_running", "gauge", "requests",
+           "Sequences decoding together now."),
+    Metric("waiting", "llm_requests_waiting", "gauge", "requests",
+           "Requests waiting for a place in the batch."),
+    Metric("prompt_tokens", "llm_prompt_tokens_total", "counter", "tokens",
+           "Prompt tokens computed."),
+    Metric("output_tokens", "llm_output_tokens_total", "counter", "tokens",
+           "Tokens generated."),
+    Metric("requests_ok", "llm_requests_total", "counter", "requests",
+           "Answers finished, by reason: stop (end token) or length."),
+    Metric("requests_failed", "llm_request_errors_total", "counter", "requests",
+           "Requests refused or failed, by kind."),
+    Metric("requests_cancelled", "llm_requests_cancelled_total", "counter", "requests",
+           "Requests whose client left."),
+    Metric("iteration_tokens", "llm_iteration_tokens", "histogram", "tokens",
+           "Tokens computed in one step: prompt tokens of a prefill, or one a sequence."),
+    _counter("classify_requests_ok", "nv_inference_request_success", "requests",
+             "Requests answered."),
+    _counter("classify_requests_failed", "nv_inference_request_failure", "requests",
+             "Requests that failed, by reason."),
+    _counter("classify_inferences", "nv_inference_count", "inferences",
+             "Texts classified. Divided by the executions it is the average batch."),
+    _counter("classify_executions", "nv_inference_exec_count", "executions",
+             "Batches computed."),
+    _counter("classify_e2e", "nv_inference_request_duration_us", "s",
+             "Time in the server, summed over requests.", US),
+    _counter("classify_queue_time", "nv_inference_queue_duration_us", "s",
+             "Time waiting for a batch, summed over requests.", US),
+    _counter("classify_compute_input", "nv_inference_compute_input_duration_us", "s",
+             "Time preparing inputs, summed over requests.", US),
+    _counter("classify_compute_infer", "nv_inference_compute_infer_duration_us", "s",
+             "Time computing, summed over requests.", US),
+    _counter("classify_compute_output", "nv_inference_compute_output_duration_us", "s",
+             "Time extracting outputs, summed over requests.", US),
+    Metric("classify_waiting", "nv_inference_pending_request_count", "gauge", "requests",
+           "Requests in the scheduler's queue.", 1.0, _CLASSIFIER),
+    Metric("classify_e2e_quantiles", "nv_inference_request_summary_us", "summary", "s",
+           "Quantiles of the time in the server, of this server's last minutes.", US, _CLASSIFIER),
+)  # fmt: skip

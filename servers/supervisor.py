@@ -199,7 +199,7 @@ def _differing(
             for knob, value in asked.settings.items()
         ]
         pairs += [(f"port {n}", current.ports.get(n), port) for n, port in asked_ports.items()]
-    return "; ".join(f"{what} is {has}, asked {wants}" for what, has, wants in pairs if has != wants)
+    return "; ".join(f"{what} is {has}, asked {new}" for what, has, new in pairs if has != new)
 
 
 def _start(

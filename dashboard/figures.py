@@ -151,9 +151,7 @@ def _add_band(figure: go.Figure, band: Band, unit: units.Unit, step_s: float) ->
         if len(piece) == 1:
             x, lower, upper = [x[0]] * 2, lower * 2, upper * 2
         shared = {"x": x, "mode": "lines", "legendgroup": name, "name": name}
-        figure.add_scatter(
-            **shared, y=lower, line={"width": 0}, showlegend=False, hoverinfo="skip"
-        )
+        figure.add_scatter(**shared, y=lower, line={"width": 0}, showlegend=False, hoverinfo="skip")
         figure.add_scatter(
             **shared,
             y=upper,
@@ -170,6 +168,8 @@ def between(lower: float, upper: float, unit: units.Unit) -> str:
     """Bounds in words: `20 ms to 40 ms`, `≤ 10 ms (finer than its buckets)`, `> 80 s`."""
     if math.isinf(upper):
         return f"> {units.show(lower, unit)}"
+    if lower == upper:
+        return units.show(upper, unit)
     if lower <= 0:
         return f"≤ {units.show(upper, unit)}"
     return f"{units.show(lower, unit)} to {units.show(upper, unit)}"

@@ -22,7 +22,10 @@ BY = ("instance",)
 
 @dataclass(frozen=True)
 class Part:
-    """One concept of a panel. `over` is the concept a counter is divided by to give a mean."""
+    """One concept of a panel. `over` is the concept a counter is divided by to give a mean.
+
+    A part with a label is drawn beside the panel's first, and only while it is not zero.
+    """
 
     concept: str
     label: str = ""
@@ -31,9 +34,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure. The parts whose `instead_of` group comes first and is exported are drawn.
+    """One figure.
 
-    `reading` says what is done with the metric: its growth per second, its value (added up or the
+    `reading` says what is done with a metric: its growth per second, its value (added up or the
     largest), a quantile's bounds, or a mean.
     """
 
@@ -97,7 +100,7 @@ def _query(
             return query(
                 promql.gauge(metric.name, selected, [*BY, "quantile"], "max"),
                 "summary",
-                "its own sliding summary",
+                "quantiles computed by the engine over its own sliding window",
             )
         case "mean", "gauge":
             return query(promql.gauge(metric.name, selected, BY, "max"))
@@ -105,11 +108,11 @@ def _query(
             ratio = promql.ratio(
                 f"{metric.name}_sum", f"{metric.name}_count", selected, window_s, BY
             )
-            return query(ratio, note="mean")
-        case ("mean" | "quantile"), "counter" if over is not None:
+            return query(ratio, note="a mean over the rate window")
+        case (("mean" | "quantile"), "counter") if over is not None:
             return query(
                 promql.ratio(metric.name, over.name, selected, window_s, BY),
-                note="mean: it exports no distribution",
+                note="a mean: no distribution is exported",
             )
     return None
 
@@ -120,10 +123,10 @@ def absent(panel: Panel, title: str) -> str:
     return f"{title} exports no metric of {wanted}."
 
 
-def silent(found: Iterable[Query], title: str) -> str:
+def silent(found: Iterable[Query], name: str) -> str:
     """What to say where a source should have series and Prometheus has none."""
-    names = ", ".join(sorted({query.metric for query in found}))
-    return f"{title}: nothing of {names} in this time range."
+    metrics = ", ".join(sorted({query.metric for query in found}))
+    return f"{name}: Prometheus has nothing of {metrics} in this time range."
 
 
 def _client(metric: client_metrics.ClientMetric) -> Metric:
@@ -150,8 +153,8 @@ PROCESS = (
 """What the lab's exporter says about the processes of every instance."""
 
 
-def _client_part(metric: client_metrics.ClientMetric, label: str = "") -> Part:
-    return Part(metric.name, label)
+def _client_part(metric: client_metrics.ClientMetric) -> Part:
+    return Part(metric.name)
 
 
 PANELS = (
@@ -190,8 +193,15 @@ PANELS = (
         "engine",
         "rps",
         "rate",
-        "Requests that ended per second, by how they ended.",
-        (Part("requests_ok"), Part("requests_failed", "failed")),
+        "Requests that ended per second, by how they ended. Outcomes that did not happen are left "
+        "out.",
+        (
+            Part("requests_ok"),
+            Part("requests_failed", "failed"),
+            Part("requests_cancelled", "cancelled"),
+            Part("classify_requests_ok", "classify"),
+            Part("classify_requests_failed", "classify failed"),
+        ),
     ),
     Panel(
         "running",
@@ -209,7 +219,7 @@ PANELS = (
         "count",
         "sum",
         "Requests accepted and not yet being computed. A queue that stays is TTFT.",
-        (Part("waiting"),),
+        (Part("waiting"), Part("classify_waiting", "classify")),
     ),
     Panel(
         "queue_time",
@@ -218,7 +228,10 @@ PANELS = (
         "s",
         "quantile",
         "Time a request waits in the engine before it is computed.",
-        (Part("queue_time", over="requests_ok"),),
+        (
+            Part("queue_time"),
+            Part("classify_queue_time", "classify", over="classify_requests_ok"),
+        ),
     ),
     Panel(
         "kv_cache_usage",
@@ -231,13 +244,26 @@ PANELS = (
         (Part("kv_cache_usage"),),
     ),
     Panel(
-        "batch_size",
-        "Batch size",
+        "batch",
+        "Batch",
         "engine",
         "count",
         "mean",
-        "Mean size of a batch over the rate window, in the engine's own unit: see its metric.",
-        (Part("batch_size", over="executions"),),
+        "Mean over the rate window of what one step computes: tokens where an engine batches "
+        "continuously, whole requests where it batches requests.",
+        (
+            Part("iteration_tokens", "tokens a step"),
+            Part("classify_inferences", "texts a batch", over="classify_executions"),
+        ),
+    ),
+    Panel(
+        "e2e",
+        "E2E in the engine",
+        "engine",
+        "s",
+        "quantile",
+        "From a request's arrival in the engine to the end of its answer.",
+        (Part("e2e"), Part("classify_e2e_quantiles", "classify")),
     ),
     Panel(
         "client_ttft",

@@ -76,9 +76,7 @@ def _ask(url: str, call: str, params: dict[str, str]) -> Answer:
     try:
         # trust_env=False: a proxy of the environment has no business between this page and
         # a Prometheus on this machine.
-        answer = httpx.post(
-            f"{url}/api/v1/{call}", data=params, timeout=TIMEOUT_S, trust_env=False
-        )
+        answer = httpx.post(f"{url}/api/v1/{call}", data=params, timeout=TIMEOUT_S, trust_env=False)
     except httpx.TimeoutException:
         return Failure("timeout", f"Prometheus at {url} did not answer within {TIMEOUT_S:g} s.")
     except (httpx.HTTPError, httpx.InvalidURL) as error:

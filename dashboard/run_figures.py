@@ -84,12 +84,8 @@ def tail_points(values: Floats) -> Tail:
     count = values.size
     wanted = np.geomspace(1.0, FURTHEST_SURVIVAL, 300)
     survival = [s for s in wanted.tolist() if s < 1 and quantiles.carried(count, 1 - s)]
-    if count and FURTHEST_SURVIVAL >= 1 / count and quantiles.carried(count, 0.999):
-        survival[-1:] = [FURTHEST_SURVIVAL]
     value = [values[quantiles.rank(count, 1 - s) - 1] for s in survival]
-    edges = [
-        (s, pair) for s in survival[::5] if (pair := quantiles.interval_ranks(count, 1 - s))
-    ]
+    edges = [(s, pair) for s in survival[::5] if (pair := quantiles.interval_ranks(count, 1 - s))]
     return Tail(
         np.array(survival),
         np.array(value),

@@ -17,6 +17,10 @@ class Line:
     colour: str
     dash: str
 
+    def nth(self, n: int) -> "Line":
+        """The same colour with the dash `n` places on, for a further series of the same thing."""
+        return Line(self.colour, DASHES[(DASHES.index(self.dash) + n) % len(DASHES)])
+
     def fill(self, opacity: float) -> str:
         """The colour as `rgba()`, for areas."""
         red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))

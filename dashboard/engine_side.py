@@ -1,0 +1,75 @@
+"""What the engine's own histograms say of a run, beside what the client's records say. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from dashboard.histograms import Bounds, quantile_bounds
+from measure.server_series import HistogramIncrease, histogram_increase
+from measure.window import Window
+from servers.contract import Metric
+
+LEVELS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+CONCEPTS = {
+    "ttft": ("TTFT", "ttft_s"),
+    "itl": ("ITL", None),
+    "e2e": ("E2E", "e2e_s"),
+    "queue_time": ("Queue time", None),
+}
+"""Concept to its title and the client's quantity of the same meaning, if there is one.
+
+The engines' ITL histograms pool the gaps of all requests and the client's ITL is one value a
+request: their quantiles are not the same thing, so they do not stand side by side.
+"""
+
+
+@dataclass(frozen=True)
+class EngineLine:
+    """One quantile of one histogram: the bounds it gives, and the client's exact value (s)."""
+
+    title: str
+    metric: str
+    level: str
+    bounds: Bounds | None
+    count: float
+    mean_s: float
+    client_s: float | None
+
+
+def engine_lines(
+    series: pa.Table, metrics: Sequence[Metric], window: Window, summary: Mapping[str, Any]
+) -> list[EngineLine]:
+    """What the engine observed in the window, for each concept it has a histogram of."""
+    found = []
+    for concept, (title, quantity) in CONCEPTS.items():
+        for metric in metrics:
+            if metric.concept != concept or metric.kind != "histogram":
+                continue
+            gained = histogram_increase(series, metric.name, window.start_s, window.end_s)
+            if gained is not None and gained.count > 0:
+                found += _lines(title, metric, gained, summary.get(quantity or "") or {})
+    return found
+
+
+def _lines(
+    title: str, metric: Metric, gained: HistogramIncrease, client: Mapping[str, Any]
+) -> list[EngineLine]:
+    buckets = {
+        upper * metric.scale: count
+        for upper, count in zip(gained.upper, gained.cumulative, strict=True)
+    }
+    return [
+        EngineLine(
+            title,
+            metric.name,
+            level,
+            quantile_bounds(buckets, share),
+            gained.count,
+            gained.mean * metric.scale if gained.count else math.nan,
+            client.get(level),
+        )
+        for level, share in LEVELS.items()
+    ]

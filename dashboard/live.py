@@ -1,0 +1,283 @@
+"""What the Live page shows: what runs, asked of Prometheus and of the lab's own state files."""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dashboard import histograms, panels, prometheus, promql
+from dashboard.figures import Band, Curve
+from dashboard.histograms import Bounds
+from dashboard.panels import Panel, Query
+from dashboard.prometheus import Answer, Failure, Series
+from dashboard.theme import Line
+from servers import instances
+from servers.catalog import ENGINES
+from servers.contract import Metric
+
+LOAD_TEST = "load test"
+MODEL_SERVERS = tuple(name for name, engine in ENGINES.items() if engine.job == "engine")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that exports metrics: an instance of an engine, or a load test.
+
+    `kind` is the engine's name or `LOAD_TEST`. `state` is one word for people. `scraped` says
+    whether Prometheus reaches it now.
+    """
+
+    name: str
+    kind: str
+    state: str
+    scraped: bool
+    about: str = ""
+
+    @property
+    def is_load(self) -> bool:
+        """Whether it is a load test."""
+        return self.kind == LOAD_TEST
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one query said of one instance: a line, or bucket rates from which bounds are read."""
+
+    label: str
+    note: str
+    times_s: tuple[float, ...]
+    values: tuple[float, ...] = ()
+    bounds: Mapping[float, tuple[Bounds | None, ...]] | None = None
+
+    def last(self, end_s: float, step_s: float) -> float:
+        """The newest value, NaN if the series ended earlier."""
+        fresh = self.times_s and self.times_s[-1] >= end_s - step_s
+        return self.values[-1] if fresh and self.values else math.nan
+
+    def last_bounds(self, quantile: float, end_s: float, step_s: float) -> Bounds | None:
+        """The newest bounds of the quantile, `None` if nothing was observed or it ended."""
+        fresh = self.times_s and self.times_s[-1] >= end_s - step_s
+        return self.bounds[quantile][-1] if fresh and self.bounds else None
+
+
+@dataclass(frozen=True)
+class PanelReadings:
+    """What a panel can draw, and in `notes` why it cannot draw the rest."""
+
+    panel: Panel
+    by_source: Mapping[str, tuple[Reading, ...]]
+    notes: tuple[str, ...]
+
+
+QUANTILES = (0.5, 0.9, 0.99)
+
+
+def local_sources() -> list[Source]:
+    """The instances of engines that the lab started on this machine, whatever scrapes them."""
+    found = []
+    for instance in instances.all_instances():
+        if instance.job == "engine":
+            state = "runs" if instances.alive(instance) else "stopped"
+            about = instance.served_name or ""
+            found.append(Source(instance.name, instance.engine, state, False, about))
+    return found
+
+
+def merge(
+    local: Sequence[Source], seen: Sequence[Series], up_now: Sequence[Series]
+) -> list[Source]:
+    """Local instances and Prometheus's targets as one list: engines first, newest load first.
+
+    `seen` are the targets of the whole time range, `up_now` those scraped now (value 1 or 0).
+    """
+    now = {series.labels.get("instance", ""): series.last for series in up_now}
+    merged = {source.name: source for source in local}
+    for series in seen:
+        name, job = series.labels.get("instance", ""), series.labels.get("job")
+        if not name or job not in ("engine", "client"):
+            continue
+        known = merged.get(name)
+        kind = LOAD_TEST if job == "client" else series.labels.get("engine", "unknown engine")
+        state = {1.0: "runs", 0.0: "does not answer"}.get(now.get(name, math.nan), "ended")
+        merged[name] = Source(
+            name,
+            known.kind if known else kind,
+            state if name in now or known is None else known.state,
+            now.get(name) == 1.0,
+            known.about if known else "",
+        )
+    # Two stable sorts: names falling for load tests (newest run first), rising for engines.
+    ordered = sorted(merged.values(), key=lambda source: source.name)
+    loads = [source for source in reversed(ordered) if source.is_load]
+    return [source for source in ordered if not source.is_load] + loads
+
+
+def discover(url: str, span: promql.Span) -> list[Source] | Failure:
+    """What ran during the span, newest facts first from Prometheus, then from this machine."""
+    length = int(span.end_s - span.start_s)
+    seen = prometheus.query(
+        url,
+        promql.by(
+            "max",
+            ["job", "instance", "engine"],
+            f"last_over_time({promql.selector('up')}[{length}s])",
+        ),
+    )
+    up_now = prometheus.query(url, promql.selector("up"))
+    if isinstance(seen, Failure):
+        return seen
+    if isinstance(up_now, Failure):
+        return up_now
+    return merge(local_sources(), seen, up_now)
+
+
+def read(
+    url: str, span: promql.Span, sources: Sequence[Source], wanted: Sequence[Panel] = panels.PANELS
+) -> list[PanelReadings] | Failure:
+    """All panels for these sources. One failing query fails the page: they share one server."""
+    plan = {panel.key: _plan(panel, sources, span) for panel in wanted}
+    expressions = sorted(
+        {query.expression for parts in plan.values() for _, found in parts for query in found}
+    )
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        replies = pool.map(lambda one: prometheus.query_range(url, one, span), expressions)
+        answers = dict(zip(expressions, replies, strict=True))
+    failure = next((reply for reply in answers.values() if isinstance(reply, Failure)), None)
+    if failure:
+        return failure
+    return [_readings(panel, plan[panel.key], answers) for panel in wanted]
+
+
+def _plan(
+    panel: Panel, sources: Sequence[Source], span: promql.Span
+) -> list[tuple[tuple[Source, ...], tuple[Query, ...]]]:
+    """The panel's queries for each kind of source it speaks of."""
+    concerned = [source for source in sources if source.is_load == (panel.group == "client")]
+    plan = []
+    for kind in dict.fromkeys(source.kind for source in concerned):
+        of_kind = tuple(source for source in concerned if source.kind == kind)
+        matchers = {"instance": [source.name for source in of_kind]}
+        found = panels.queries(panel, metrics_of(panel, kind), matchers, span.rate_window_s)
+        plan.append((of_kind, found))
+    return plan
+
+
+def metrics_of(panel: Panel, kind: str) -> Sequence[Metric]:
+    """The metrics that a panel may draw from for one kind of source."""
+    if panel.group == "client":
+        return panels.CLIENT
+    if panel.group == "process":
+        return panels.PROCESS
+    return ENGINES[kind].metrics if kind in ENGINES else ()
+
+
+def title_of(kind: str) -> str:
+    """What people call an engine (or a load test)."""
+    return ENGINES[kind].title if kind in ENGINES else kind
+
+
+def _readings(
+    panel: Panel,
+    plan: Sequence[tuple[tuple[Source, ...], tuple[Query, ...]]],
+    answers: Mapping[str, Answer],
+) -> PanelReadings:
+    by_source: dict[str, tuple[Reading, ...]] = {}
+    notes = []
+    for sources, found in plan:
+        if not found:
+            notes.append(panels.absent(panel, title_of(sources[0].kind)))
+            continue
+        for query in found:
+            answer = answers[query.expression]
+            assert not isinstance(answer, Failure)
+            for name, reading in interpret(query, answer).items():
+                if reading.label and panel.parts[0].label != reading.label and empty(reading):
+                    continue
+                by_source[name] = (*by_source.get(name, ()), reading)
+        missing = [source for source in sources if source.name not in by_source]
+        notes += [panels.silent(found, source.name) for source in missing]
+        drawn = {reading.note for source in sources for reading in by_source.get(source.name, ())}
+        notes += [f"{title_of(sources[0].kind)}: {note}." for note in sorted(drawn - {""})]
+    return PanelReadings(panel, by_source, tuple(notes))
+
+
+def interpret(query: Query, answer: Sequence[Series]) -> dict[str, Reading]:
+    """An answer as one reading an instance, in the panel's unit."""
+    grouped: dict[str, list[Series]] = {}
+    for series in answer:
+        grouped.setdefault(series.labels.get("instance", ""), []).append(series)
+    if query.form == "line":
+        return {
+            name: Reading(
+                query.label,
+                query.note,
+                several[0].times_s,
+                tuple(value * query.scale for value in several[0].values),
+            )
+            for name, several in grouped.items()
+        }
+    read_one = _from_buckets if query.form == "buckets" else _from_summary
+    return {name: read_one(query, several) for name, several in grouped.items()}
+
+
+def _from_buckets(query: Query, several: Sequence[Series]) -> Reading:
+    rates: dict[float, dict[float, float]] = {}
+    for series in several:
+        le = float(series.labels["le"])
+        for time_s, value in zip(series.times_s, series.values, strict=True):
+            rates.setdefault(time_s, {})[le * query.scale] = value
+    times = tuple(sorted(rates))
+    bounds = {
+        quantile: tuple(histograms.quantile_bounds(rates[time], quantile) for time in times)
+        for quantile in QUANTILES
+    }
+    return Reading(query.label, query.note, times, bounds=bounds)
+
+
+def _from_summary(query: Query, several: Sequence[Series]) -> Reading:
+    """A summary's own quantiles: no width, as the engine computed them."""
+    by_quantile = {float(series.labels["quantile"]): series for series in several}
+    times = several[0].times_s
+    bounds: dict[float, tuple[Bounds | None, ...]] = {}
+    for quantile in QUANTILES:
+        series = by_quantile.get(quantile)
+        at = dict(zip(series.times_s, series.values, strict=True)) if series else {}
+        bounds[quantile] = tuple(
+            None if math.isnan(value) else Bounds(value * query.scale, value * query.scale)
+            for value in (at.get(time, math.nan) for time in times)
+        )
+    return Reading(query.label, query.note, times, bounds=bounds)
+
+
+def shapes(
+    readings: PanelReadings, lines: Mapping[str, Line], quantile: float
+) -> list[Curve | Band]:
+    """The readings as a figure's shapes."""
+    found: list[Curve | Band] = []
+    for source, several in readings.by_source.items():
+        for i, reading in enumerate(several):
+            name = f"{source} {reading.label}".strip()
+            line = lines[source].nth(i)
+            if reading.bounds is None:
+                found.append(Curve(name, line, reading.times_s, reading.values))
+                continue
+            known = reading.bounds[quantile]
+            lower = [bounds.lower if bounds else math.nan for bounds in known]
+            upper = [bounds.upper if bounds else math.nan for bounds in known]
+            found.append(Band(name, line, reading.times_s, lower, upper))
+    return found
+
+
+def empty(reading: Reading) -> bool:
+    """Whether the reading holds nothing but zeros and NaN: nothing of the kind happened."""
+    if reading.bounds is None:
+        return not any(math.isfinite(value) and value != 0 for value in reading.values)
+    return not any(bounds for known in reading.bounds.values() for bounds in known)
+
+
+def idle(readings: PanelReadings) -> bool:
+    """Whether there are series, and none of them holds a number: nothing was observed."""
+    several = [one for group in readings.by_source.values() for one in group]
+    return bool(several) and all(
+        empty(one) and not any(math.isfinite(value) for value in one.values) for one in several
+    )

@@ -1,0 +1,109 @@
+"""The numbers at the top of the Live page. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from dashboard import promql, tiles, units
+from dashboard.figures import between
+from dashboard.histograms import Bounds
+from dashboard.live import PanelReadings, Reading, Source, title_of
+from dashboard.theme import Line
+from dashboard.tiles import Fact, Tile
+
+_ENGINE = (
+    ("TTFT p50", "ttft", 0.5),
+    ("TTFT p99", "ttft", 0.99),
+    ("Tokens/s", "output_tokens", None),
+    ("Requests/s", "requests", None),
+    ("Running", "running", None),
+    ("Waiting", "waiting", None),
+    ("KV cache", "kv_cache_usage", None),
+    ("Memory", "memory", None),
+)
+_LOAD = (
+    ("TTFT p50", "client_ttft", 0.5),
+    ("TTFT p99", "client_ttft", 0.99),
+    ("Tokens/s", "client_tokens", None),
+    ("Requests/s", "client_requests", None),
+    ("In flight", "client_in_flight", None),
+    ("Chunk gap p50", "client_chunk_gap", 0.5),
+    ("Chunk gap p99", "client_chunk_gap", 0.99),
+    ("Loop lag", "client_loop_lag", None),
+)
+
+
+def render(
+    sources: Sequence[Source],
+    readings: Sequence[PanelReadings],
+    lines: Mapping[str, Line],
+    span: promql.Span,
+) -> str:
+    """One tile for each source, with what it does now."""
+    by_key = {one.panel.key: one for one in readings}
+    return tiles.render([_tile(source, by_key, lines[source.name], span) for source in sources])
+
+
+def _tile(
+    source: Source, by_key: Mapping[str, PanelReadings], line: Line, span: promql.Span
+) -> Tile:
+    wanted = _LOAD if source.is_load else _ENGINE
+    facts = [_fact(label, by_key[key], quantile, source, span) for label, key, quantile in wanted]
+    words = [title_of(source.kind), source.state, source.about]
+    return Tile(source.name, " · ".join(word for word in words if word), line, facts)
+
+
+def _fact(
+    label: str,
+    readings: PanelReadings,
+    quantile: float | None,
+    source: Source,
+    span: promql.Span,
+) -> Fact:
+    several = readings.by_source.get(source.name, ())
+    # A scrape, or a step, may be late by one.
+    age_s = max(2 * span.step_s, promql.SCRAPES_IN_A_WINDOW * promql.SCRAPE_S)
+    unit = readings.panel.unit
+    if quantile is not None:
+        bounds = _bounds(several, quantile, span, age_s)
+        if bounds is None:
+            return Fact(label, units.show(None, unit), "Nothing observed now.")
+        return Fact(label, short(bounds, unit), f"From the histogram: {_between(bounds, unit)}.")
+    values = [reading.last(span.end_s, age_s) for reading in several if not reading.label]
+    values = values or [reading.last(span.end_s, age_s) for reading in several]
+    known = [value for value in values if math.isfinite(value)]
+    text = units.show(sum(known) if known else None, unit).removesuffix(" tok/s")
+    return Fact(label, text.removesuffix("/s"), readings.panel.help)
+
+
+def _bounds(
+    several: Sequence[Reading], quantile: float, span: promql.Span, age_s: float
+) -> Bounds | None:
+    return next(
+        (
+            found
+            for reading in several
+            if (found := reading.last_bounds(quantile, span.end_s, age_s))
+        ),
+        None,
+    )
+
+
+def _between(bounds: Bounds, unit: units.Unit) -> str:
+    return between(bounds.lower, bounds.upper, unit)
+
+
+def short(bounds: Bounds, unit: units.Unit) -> str:
+    """The bounds in the width of a tile: `20–40 ms`, `< 10 ms`, `> 80 s`."""
+    if math.isinf(bounds.upper):
+        return f"> {units.show(bounds.lower, unit)}"
+    if bounds.lower <= 0:
+        return f"≤ {units.show(bounds.upper, unit)}"
+    if bounds.lower == bounds.upper:
+        return units.show(bounds.upper, unit)
+    low, low_unit = units.show(bounds.lower, unit).rsplit(" ", 1)
+    high, high_unit = units.show(bounds.upper, unit).rsplit(" ", 1)
+    return (
+        f"{low}–{high} {high_unit}"
+        if low_unit == high_unit
+        else f"{low} {low_unit}–{high} {high_unit}"
+    )

@@ -1,0 +1,50 @@
+"""What people call the quantities of a run, and how they are shown. Pure."""
+
+from dataclasses import dataclass
+
+from dashboard.units import Unit
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity of `measure.summary.QUANTITIES`; `concept` is the engines' word for the like."""
+
+    key: str
+    title: str
+    unit: Unit
+    help: str
+    concept: str | None = None
+
+
+QUANTITIES = (
+    Quantity("ttft_s", "TTFT", "s", "First content chunk minus sent.", "ttft"),
+    Quantity(
+        "ttft_from_schedule_s",
+        "TTFT from schedule",
+        "s",
+        "First content chunk minus the time the arrival process wanted the request sent. The "
+        "headline of an open loop.",
+    ),
+    Quantity(
+        "itl_s",
+        "ITL",
+        "s",
+        "Mean time between tokens of a request: (last content − first content) / (tokens after "
+        "the first chunk). One value a request.",
+        "itl",
+    ),
+    Quantity(
+        "chunk_gap_s",
+        "Chunk gap",
+        "s",
+        "Time between content chunks, pooled over requests. Not ITL where a chunk holds several "
+        "tokens.",
+    ),
+    Quantity("tpot_s", "TPOT", "s", "(E2E − TTFT) / (output tokens − 1).", "tpot"),
+    Quantity("e2e_s", "E2E", "s", "Last content byte minus sent.", "e2e"),
+)
+
+
+def quantity(key: str) -> Quantity | None:
+    """The quantity of that key, or `None`."""
+    return next((one for one in QUANTITIES if one.key == key), None)

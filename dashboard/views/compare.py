@@ -1,0 +1,249 @@
+"""Compare: one run or several, side by side, from their records."""
+
+import streamlit as st
+
+from dashboard import compare_tables, compare_tiles, run_figures, runs, text, theme, units
+from dashboard.quantities import QUANTITIES, quantity
+from dashboard.run_figures import Sample
+from dashboard.runs import Fingerprint, LoadedRun, Unreadable
+from measure.store import RunInfo, list_runs
+from servers.catalog import ENGINES
+
+REFRESH_S = 3.0
+MOST_RUNS = 6
+_TO_MAKE = """lab run {first} --users 4
+lab run {first} --users 16"""
+
+
+@st.cache_resource(max_entries=24, show_spinner="Reading the run …")
+def _load(path: str, seen: Fingerprint) -> LoadedRun | Unreadable:
+    """The run as it was when its files looked like `seen`."""
+    return runs.load(runs.root() / path)
+
+
+def page() -> None:
+    """The choice of runs, then everything about them."""
+    root = runs.root()
+    infos = list_runs(root)
+    readable = [info for info in infos if info.problem is None]
+    if not readable:
+        _no_runs(str(root))
+        _damaged(infos)
+        return
+    chosen = _choose(readable)
+    _unknown({info.run_id for info in infos}, str(root))
+    running = any(info.running for info in readable if info.run_id in chosen)
+    body = st.fragment(show, run_every=REFRESH_S if running else None)
+    body(tuple(chosen), running)
+    _damaged(infos)
+
+
+def show(chosen: tuple[str, ...], was_running: bool) -> None:
+    """The runs. While one of them goes on, this is done again every few seconds."""
+    if not chosen:
+        st.info("Choose a run above, or several.", icon=":material/compare_arrows:")
+        return
+    loaded, broken = _open(chosen)
+    for one in broken:
+        st.error(f"{text.markdown(one.run_id)}: {text.markdown(one.reason, 600)}")
+    if not loaded:
+        return
+    if was_running and not any(one.run.running for one in loaded):
+        # The last of them has ended: the page around this fragment stops asking.
+        st.rerun(scope="app")
+    dark = st.context.theme.type == "dark"
+    lines = theme.lines_for_runs([one.run_id for one in loaded], dark)
+    st.html(compare_tiles.render(loaded, lines))
+    _remarks(loaded)
+    _latency(loaded, lines)
+    _tables(loaded)
+    _more_figures(loaded, lines)
+    _engine_side(loaded)
+
+
+def _open(chosen: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
+    several = [_load(name, runs.fingerprint(runs.root() / name)) for name in chosen]
+    return (
+        [one for one in several if isinstance(one, LoadedRun)],
+        [one for one in several if isinstance(one, Unreadable)],
+    )
+
+
+def _choose(readable: list[RunInfo]) -> list[str]:
+    """The runs of the address (`?runs=a,b`), else the two newest; what is picked goes there."""
+    names = [info.run_id for info in readable]
+    if "chosen_runs" not in st.session_state:
+        asked = runs.from_query(st.query_params.get_all("runs"), names)
+        st.session_state["chosen_runs"] = asked or names[:2]
+    st.session_state["chosen_runs"] = [
+        name for name in st.session_state["chosen_runs"] if name in names
+    ]
+    titles = {info.run_id: compare_tables.title(info) for info in readable}
+    picked = st.multiselect(
+        "Runs",
+        names,
+        key="chosen_runs",
+        format_func=lambda name: titles[name],
+        max_selections=MOST_RUNS,
+        placeholder="Choose runs",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    st.query_params["runs"] = runs.to_query(picked)
+    return list(picked)
+
+
+def _unknown(known: set[str], root: str) -> None:
+    if "asked_runs" not in st.session_state:
+        st.session_state["asked_runs"] = st.query_params.get_all("runs")
+    missing = [
+        name for name in runs.names_in(st.session_state["asked_runs"], known) if name not in known
+    ]
+    if missing:
+        st.warning(
+            f"The address asks for {text.markdown(', '.join(missing))}, and there is no such run "
+            f"in {text.markdown(root)}."
+        )
+
+
+def _remarks(loaded: list[LoadedRun]) -> None:
+    """What a reader must know before believing the figures."""
+    for one in loaded:
+        name = text.markdown(one.run_id)
+        if one.run.running:
+            st.info(f"**{name}** is still going on; what is here grows.", icon=":material/sync:")
+        verdict = one.run.summary["client"]
+        if verdict["verdict"] != "valid" and not one.run.running:
+            reasons = "; ".join(text.markdown(reason) for reason in verdict["reasons"])
+            colour = "red" if verdict["verdict"] == "invalid" else "orange"
+            st.markdown(f":{colour}-badge[{verdict['verdict']}] **{name}**: {reasons}.")
+    for remark in compare_tables.remarks([one.run for one in loaded]):
+        st.markdown(f":orange-badge[mind] {text.markdown(remark, 500)}")
+    if len(loaded) == 1:
+        st.caption("One run. Choose a second above to compare it with.")
+
+
+def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
+    titles = {one.key: one.title for one in QUANTITIES}
+    measured = [key for key in titles if any(one.values[key].size for one in loaded)]
+    if not measured:
+        st.info("No request has been answered yet, so there is no latency to show.")
+        return
+    key = st.segmented_control(
+        "Latency",
+        measured,
+        default=measured[0],
+        required=True,
+        format_func=titles.get,
+        key="metric",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    chosen = quantity(str(key))
+    if chosen is None:
+        return
+    samples = _samples(loaded, lines, chosen.key)
+    left, right = st.columns(2)
+    with left:
+        st.markdown(f"**{chosen.title}: share of requests at or below**", help=chosen.help)
+        _chart(run_figures.ecdf(samples, chosen.unit), "ecdf", f"E-CDF of {chosen.title}")
+    with right:
+        st.markdown(
+            f"**{chosen.title}: the tail, with 95% intervals**",
+            help="Each percentile the sample carries, to p99.9; the band is its distribution-free "
+            "95% interval. Where the sample is too small a curve ends, and a band ends sooner.",
+        )
+        _chart(run_figures.tail(samples, chosen.unit), "tail", f"Tail of {chosen.title}")
+    _carried(samples)
+
+
+def _carried(samples: list[Sample]) -> None:
+    """Say which tails end early."""
+    short = [f"{one.name} has {one.values.size:,}" for one in samples if one.values.size < 1000]
+    if short:
+        st.caption(
+            text.markdown("; ".join(short), 500)
+            + " values: p99 needs 100, p99.9 needs 1,000, and their intervals 368 and 3,688."
+        )
+
+
+def _tables(loaded: list[LoadedRun]) -> None:
+    several = [one.run for one in loaded]
+    left, right = st.columns([3, 2]) if len(several) > 1 else (st.container(), None)
+    with left:
+        st.subheader("Numbers", anchor=False)
+        st.dataframe(compare_tables.numbers(several), hide_index=True, height="content")
+        st.caption("In brackets: the 95% interval of the quantile. – : the sample cannot carry it.")
+    if right is not None:
+        with right:
+            st.subheader("Settings that differ", anchor=False)
+            differ = compare_tables.settings(several)
+            if differ.empty:
+                st.caption("None: the runs repeat each other.")
+            else:
+                st.dataframe(differ, hide_index=True, height="content")
+
+
+def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
+    st.subheader("Distributions and throughput", anchor=False)
+    columns = st.columns(3)
+    for column, key in zip(columns, ("ttft_s", "itl_s"), strict=False):
+        samples = _samples(loaded, lines, key)
+        what = quantity(key)
+        if what is None or not any(one.values.size for one in samples):
+            continue
+        with column:
+            st.markdown(f"**{what.title}**", help=what.help)
+            figure = run_figures.distribution(samples, what.unit)
+            _chart(figure, f"distribution-{key}", f"Distribution of {what.title}")
+    with columns[2]:
+        st.markdown(
+            "**Output tokens/s**",
+            help="Tokens that arrived, over seconds from the run's start; warm-up is shaded.",
+        )
+        rates = {one.run_id: one.tokens_per_s for one in loaded}
+        warmup_s = max(one.window.start_s for one in loaded)
+        figure = run_figures.over_time(rates, lines, "tok/s", warmup_s)
+        _chart(figure, "tokens", "Output tokens per second over the run")
+
+
+def _engine_side(loaded: list[LoadedRun]) -> None:
+    st.subheader("The engine's own numbers beside the client's", anchor=False)
+    table, notes = compare_tables.engine_side(loaded, ENGINES)
+    if not table.empty:
+        st.dataframe(table, hide_index=True, height="content")
+        st.caption(
+            "Engine: the bucket of its histogram that holds the quantile, over the same window. "
+            "Client: exact, from the records. The client's includes the network and HTTP."
+        )
+    for note in notes:
+        st.caption(text.markdown(note))
+
+
+def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:
+    return [Sample(one.run_id, lines[one.run_id], one.values[key]) for one in loaded]
+
+
+def _chart(figure: object, key: str, alt: str) -> None:
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
+
+
+def _damaged(infos: list[RunInfo]) -> None:
+    damaged = [info for info in infos if info.problem is not None]
+    if damaged:
+        with st.expander(f"Folders that cannot be read as a run ({len(damaged)})"):
+            for info in damaged:
+                st.text(f"{text.plain(info.run_id)}: {text.plain(info.problem, 600)}")
+
+
+def _no_runs(root: str) -> None:
+    st.subheader("No run yet", anchor=False)
+    st.markdown(
+        f"A run is one measured load on one engine; this page looks in {text.markdown(root)}. "
+        "Make two that differ in one thing:"
+    )
+    first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")
+    st.code(_TO_MAKE.format(first=first), language="bash")
+
+
+page()

@@ -1,0 +1,184 @@
+"""Live: what runs now, from Prometheus."""
+
+import time
+
+import streamlit as st
+
+from dashboard import figures, live, live_tiles, panels, promql, text, theme
+from dashboard.live import PanelReadings, Source
+from dashboard.prometheus import Failure, address
+from dashboard.theme import Line
+
+SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+REFRESH_S = 2.0
+COLUMNS = 3
+NEWEST_LOADS = 2
+SECTIONS: dict[panels.Group, str] = {
+    "engine": "Engines",
+    "client": "Load, as the client sees it",
+    "process": "Processes",
+}
+
+
+def page() -> None:
+    """The controls, then a fragment that looks again every two seconds unless paused."""
+    spans, quantiles, moving = st.columns([4, 3, 2], vertical_alignment="center")
+    span_name = spans.segmented_control(
+        "Time range",
+        list(SPANS_S),
+        default="5 min",
+        required=True,
+        key="range",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    quantile_name = quantiles.segmented_control(
+        "Quantile",
+        list(QUANTILES),
+        default="p99",
+        required=True,
+        key="quantile",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="The quantile that latency panels show.",
+    )
+    moves = moving.toggle(
+        "Follow",
+        value=True,
+        key="follow",
+        bind="query-params",
+        help="Looks again every two seconds. Looking costs CPU: on a small machine switch it off "
+        "while you measure.",
+    )
+    look = st.fragment(show, run_every=REFRESH_S if moves else None)
+    look(str(span_name), str(quantile_name))
+
+
+def show(span_name: str, quantile_name: str) -> None:
+    """Everything that changes with time."""
+    url, said_by = address()
+    span = promql.Span.ending(time.time(), SPANS_S[span_name])
+    sources = live.discover(url, span)
+    if isinstance(sources, Failure):
+        _no_prometheus(sources, said_by)
+        return
+    shown = _choose(sources)
+    if not shown:
+        _nothing_runs(span_name)
+        return
+    readings = live.read(url, span, shown)
+    if isinstance(readings, Failure):
+        _no_prometheus(readings, said_by)
+        return
+    dark = st.context.theme.type == "dark"
+    kinds = [*live.MODEL_SERVERS, live.LOAD_TEST]
+    lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
+    st.html(live_tiles.render(shown, readings, lines, span))
+    _hints(shown)
+    for group, title in SECTIONS.items():
+        _section(group, title, readings, lines, span, quantile_name)
+
+
+def _choose(sources: list[Source]) -> list[Source]:
+    """What is drawn: all engines and the newest load tests, or what the reader picked."""
+    loads = [source for source in sources if source.is_load]
+    usual = [source.name for source in sources if not source.is_load]
+    usual += [source.name for source in loads[:NEWEST_LOADS]]
+    names = [source.name for source in sources]
+    if len(names) <= 1:
+        return sources
+    if set(names) == set(usual):
+        return sources
+    picked = st.multiselect(
+        "Shown", names, default=usual, key="shown", placeholder="Engines and load tests"
+    )
+    return [source for source in sources if source.name in picked]
+
+
+def _section(
+    group: panels.Group,
+    title: str,
+    readings: list[PanelReadings],
+    lines: dict[str, Line],
+    span: promql.Span,
+    quantile_name: str,
+) -> None:
+    members = [one for one in readings if one.panel.group == group]
+    drawable = [one for one in members if one.by_source]
+    if not drawable and group != "engine":
+        return
+    st.subheader(title, anchor=False)
+    for start in range(0, len(drawable), COLUMNS):
+        row = drawable[start : start + COLUMNS]
+        for column, one in zip(st.columns(COLUMNS), row, strict=False):
+            with column:
+                _panel(one, lines, span, quantile_name)
+    notes = list(dict.fromkeys(note for one in members for note in one.notes))
+    if notes:
+        with st.expander(f"What is not shown, or shown otherwise, and why ({len(notes)})"):
+            st.markdown("\n".join(f"- {text.markdown(note)}" for note in notes))
+
+
+def _panel(
+    readings: PanelReadings, lines: dict[str, Line], span: promql.Span, quantile_name: str
+) -> None:
+    panel = readings.panel
+    words = f"{panel.title} {quantile_name}" if panel.reading == "quantile" else panel.title
+    idle = live.idle(readings)
+    st.markdown(f"**{words}**" + (" :gray[idle]" if idle else ""), help=panel.help)
+    shapes = live.shapes(readings, lines, QUANTILES[quantile_name])
+    figure = figures.panel(
+        shapes, panel.unit, span.start_s, span.end_s, span.step_s, f"{panel.key}{span.step_s}"
+    )
+    st.plotly_chart(
+        figure,
+        key=f"panel-{panel.key}",
+        config={"displayModeBar": False},
+        alt=f"{words}: {panel.help}",
+    )
+
+
+def _hints(shown: list[Source]) -> None:
+    """What the reader could do next where something is missing."""
+    engines = [source for source in shown if not source.is_load]
+    unscraped = [source.name for source in engines if source.state == "runs" and not source.scraped]
+    if unscraped:
+        st.info(
+            f"{text.markdown(', '.join(unscraped))} runs, and Prometheus has not reached it yet. "
+            "It looks for new targets every few seconds.",
+            icon=":material/hourglass_empty:",
+        )
+    if engines and not any(source.is_load for source in shown):
+        name = next((one.kind for one in engines if one.scraped), engines[0].kind)
+        st.caption(f"No load in this time range. In a terminal: `lab run {_code(name)} --users 4`")
+
+
+def _no_prometheus(failure: Failure, said_by: str) -> None:
+    st.subheader("No numbers yet: Prometheus does not answer", anchor=False)
+    st.text(f"{failure.message} The address comes from {said_by}.")
+    st.markdown("Start it in a terminal, and this page fills by itself:")
+    st.code("lab up prometheus", language="bash")
+    local = live.local_sources()
+    if local:
+        st.markdown("Engines started by the lab on this machine:")
+        st.text("\n".join(f"{one.name}  {one.state}  {one.about}" for one in local))
+
+
+def _nothing_runs(span_name: str) -> None:
+    st.subheader("No engine runs", anchor=False)
+    st.markdown(
+        f"Prometheus answers, and has seen neither an engine nor a load test in the last "
+        f"{span_name}. Start one, then load it:"
+    )
+    first = live.MODEL_SERVERS[0] if live.MODEL_SERVERS else "ENGINE"
+    st.code(f"lab up {first}\nlab run {first} --users 4", language="bash")
+    if len(live.MODEL_SERVERS) > 1:
+        st.caption("Engines: " + ", ".join(text.markdown(name) for name in live.MODEL_SERVERS))
+
+
+def _code(value: str) -> str:
+    return text.plain(value).replace("`", "'")
+
+
+page()

@@ -4,6 +4,7 @@ JSON is parsed only for events that matter: the first with content, those that a
 not recognise as content (role-only, usage, errors, the last), and the last with content.
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,10 +128,8 @@ def _failure(answer: Answer, protocol: Protocol, reading: _Reading) -> StreamErr
 def body_message(answer: Answer, protocol: Protocol) -> str:
     """What the body of a failed answer says, in at most 300 characters."""
     text = answer.body.decode("utf-8", "replace").strip()
-    try:
+    with contextlib.suppress(ValueError):
         text = protocol.error_text(json.loads(answer.body)) or text
-    except ValueError:
-        pass
     return " ".join(text.split())[:300] or "(empty body)"
 
 

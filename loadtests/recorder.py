@@ -31,7 +31,8 @@ class Recorder:
     ) -> None:  # fmt: skip
         self._writer = writer
         self._collector = collector
-        self._environment = environment
+        assert environment.runner is not None
+        self._quit = environment.runner.quit
         self._events = environment.events
         self._clock = clock
         self._name = name
@@ -89,11 +90,11 @@ class Recorder:
         self._waiting.append(record)
         if record.status is Status.CANCELLED:
             return
-        error = None if record.status is Status.OK else StreamError(record.error or record.status)
+        failed = None if record.status is Status.OK else StreamError(record.error or record.status)
         sent_s = record.scheduled_s if record.sent_s is None else record.sent_s
         end_s = record.last_content_s or record.done_s or sent_s
-        self._fire("POST", end_s - sent_s, received_bytes, error)
-        if record.first_content_s is not None and error is None:
+        self._fire("POST", end_s - sent_s, received_bytes, failed)
+        if record.first_content_s is not None and failed is None:
             self._fire("TTFT", record.first_content_s - sent_s, 0, None)
 
     def _fire(self, kind: str, duration_s: float, size: int, error: StreamError | None) -> None:
@@ -115,7 +116,7 @@ class Recorder:
         """Records cannot be kept any more: a load that is not recorded is not worth sending."""
         if self.failure is None:
             self.failure = error
-            gevent.spawn(self._environment.runner.quit)
+            gevent.spawn(self._quit)
 
     def _export(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -7,6 +7,7 @@ written whole) -> `quit` (the table is printed, after Locust's own).
 """
 
 import contextlib
+import gc
 import itertools
 import os
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import locust
+import pyarrow as pa
 from gevent.event import Event
 from locust import events
 from locust.env import Environment
@@ -166,6 +168,7 @@ class Session:
 
     def _prepare(self, environment: Environment, **_: Any) -> None:
         parsed = environment.parsed_options
+        assert parsed is not None
         try:
             self.options = opts.check(parsed)
             tokenizer = FileTokenizer(self.options.tokenizer) if self.options.tokenizer else None
@@ -174,6 +177,7 @@ class Session:
                 self.prompts.prompt(0)
                 self.count_tokens = lambda text: len(tokenizer.ids(text))
             self.model = self._find_model(self.options)
+            _warm_up()
         except LoadError as error:
             _refuse(str(error))
         if self.options.arrival is not None:
@@ -210,7 +214,8 @@ class Session:
             environment.process_exit_code = 1
             print(f"\n{run.recorder.failure}", file=sys.stderr)
         self._report = (run.path, summary)
-        if not environment.parsed_options.headless:
+        parsed = environment.parsed_options
+        if parsed is not None and not parsed.headless:
             self._quit()
 
     def _quit(self, **_: Any) -> None:
@@ -224,6 +229,15 @@ def _refuse(message: str) -> NoReturn:
     """End before anything has started. Locust turns exceptions in listeners into tracebacks."""
     print(f"locust: error: {message}", file=sys.stderr, flush=True)
     sys.exit(1)
+
+
+def _warm_up() -> None:
+    """Have everything imported that would otherwise hold up the first requests of a run."""
+    # pyarrow imports pandas with the first list it converts: half a second.
+    pa.array([0.0])
+    # What is there by now stays: collections during the run need not look through it.
+    gc.collect()
+    gc.freeze()
 
 
 def _targets(options: Options) -> Path | None:

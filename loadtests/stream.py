@@ -12,7 +12,6 @@ says so: its `clock` is KERNEL only if every event was stamped by the kernel.
 
 import contextlib
 import errno
-import select
 import socket
 import ssl
 import struct
@@ -20,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -160,7 +160,8 @@ class Connection:
         self._timeouts = timeouts
         self._socket: socket.socket | None = None
         self._tls: ssl.SSLSocket | None = None
-        self._watcher = None
+        self._watcher: Any = None
+        self._recvmsg: Callable[[int, int], Any]
         self._finished = Event()
         self._answer = Answer()
         self._parser = ResponseParser()
@@ -263,6 +264,7 @@ class Connection:
             plain.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _RX_SOFTWARE | _REPORT_SOFTWARE)
         self._socket = _PlainSocket(fileno=plain.detach())
         self._socket.setblocking(False)
+        self._recvmsg = self._socket.recvmsg
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READABLE)
 
     def _attempt(self, request: bytes, is_content: Callable[[bytes], bool], into: Answer) -> None:
@@ -292,6 +294,7 @@ class Connection:
             into.clock = Clock.KERNEL if self._all_kernel else Clock.USER
 
     def _send(self, request: bytes) -> None:
+        assert self._socket is not None
         view = memoryview(request)
         while view:
             try:
@@ -308,7 +311,7 @@ class Connection:
     def _readable(self) -> None:
         """Called by the event loop when there is something to read: the hot path."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+            data, ancillary, _, _ = self._recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -386,6 +389,7 @@ class Connection:
             reader.kill()
 
     def _tls_loop(self, request: bytes) -> None:
+        assert self._tls is not None
         try:
             self._tls.sendall(request)
             while not self._finished.is_set():

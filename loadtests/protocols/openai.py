@@ -36,7 +36,7 @@ def _completions_body(ask: Ask) -> dict[str, Any]:
 
 
 def error_text(document: Any) -> str | None:
-    """The message of an OpenAI-style error document (`error`, `detail` or `message`), if it is one."""
+    """The message of an error document (`error`, `detail` or `message`); `None` if it is none."""
     if not isinstance(document, dict):
         return None
     error = document.get("error")

@@ -255,7 +255,7 @@ async def _event(writer: asyncio.StreamWriter, plan: Plan, document: object) -> 
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    log = Path(arguments.log).open("w") if arguments.log else None
+    log = Path(arguments.log).open("w") if arguments.log else None  # noqa: SIM115 - as long as we live
     reference = Reference(
         set(arguments.protocols.split(",")), log, arguments.stall_from, arguments.stall_for
     )

@@ -8,8 +8,9 @@ from servers.contract import Engine
 from servers.errors import ServerError
 from servers.exporter import ENGINE as EXPORTER
 from servers.prometheus import ENGINE as PROMETHEUS
+from servers.vllm import ENGINE as VLLM
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (PROMETHEUS, EXPORTER)}
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, PROMETHEUS, EXPORTER)}
 
 
 def find(name: str) -> Engine:

@@ -16,6 +16,8 @@ from servers.instances import Instance
 
 Say = Callable[[str], object]
 _POLL_S = 0.1
+# Also for one that was begun long ago by a program that is gone.
+_LEAST_WAIT_S = 10.0
 _SAY_EVERY_S = 5.0
 _TAIL_BYTES = 65536
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -29,7 +31,7 @@ def wait(instance: Instance, say: Say) -> float:
     when it turns out that somebody else answers on its port.
     """
     began = time.monotonic()
-    allowed_s = max(instance.ready_timeout_s - (time.time() - instance.started_s), 10.0)
+    allowed_s = max(instance.ready_timeout_s - (time.time() - instance.started_s), _LEAST_WAIT_S)
     next_words = began + _SAY_EVERY_S
     while not probe.answers(instance.ready_url):
         if not instances.leader_alive(instance):

@@ -39,6 +39,8 @@ def uv_environment(links: str | None = None) -> dict[str, str]:
     index = os.environ.get("PIP_INDEX_URL") or _configured("index-url")
     if index and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & environment.keys():
         environment["UV_DEFAULT_INDEX"] = index
+    if "PIP_CERT" in environment:
+        environment.setdefault("SSL_CERT_FILE", environment["PIP_CERT"])
     return environment
 
 

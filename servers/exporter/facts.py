@@ -29,19 +29,19 @@ class CpuClock:
     """CPU seconds of an instance that never fall when one of its processes ends unseen.
 
     A process that its parent waited for is in the parent's own account. One that was not
-    (an orphan's, say) would take its seconds away with it: then the total stands on from the
-    last reading. What it used after that reading is lost.
+    (an orphan's, say) would take its seconds away with it, so only rises are counted. What it
+    used after the last reading is lost.
     """
 
     def __init__(self) -> None:
         self._last_s = 0.0
-        self._lost_s = 0.0
+        self._total_s = 0.0
 
     def total(self, living_s: float) -> float:
         """The total, given the sum over the living processes and the children they waited for."""
-        self._lost_s += max(self._last_s - living_s, 0.0)
+        self._total_s += max(living_s - self._last_s, 0.0)
         self._last_s = living_s
-        return self._lost_s + living_s
+        return self._total_s
 
 
 class Observer:

@@ -106,7 +106,8 @@ class Engine:
     model answers it, where that is not the instance's served name. `resolve_model` turns the user's
     `--model` into a checked local folder or a Hugging Face id (raises `ServerError` if it is
     neither), making the lab's own default if nothing was asked for; an engine without a model
-    has no such function.
+    has no such function. `version` asks a ready instance, by its base URL, what it is. `job` is the
+    Prometheus label its `/metrics` is scraped under.
     """
 
     name: str

@@ -134,7 +134,7 @@ def without_paths(text: str, replacements: Sequence[tuple[str, str]]) -> str:
     for path, word in replacements:
         # Only as a whole path: `/root` is not a part of `/rootless`, nor of `x/root`.
         end = "" if path.endswith("/") else r"(?![\w-])"
-        text = re.sub(rf"(?<![\w./-]){re.escape(path)}{end}", lambda _: word, text)
+        text = re.sub(rf"(?<![\w./-]){re.escape(path)}{end}", word.replace("\\", r"\\"), text)
     return text
 
 

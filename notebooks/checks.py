@@ -1,0 +1,106 @@
+"""What an answer to an exercise is held against: it hints where to look and never tells.
+
+Every check reads the reader's own runs, because the numbers differ from machine to machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from measure.quantiles import LEVELS
+from measure.store import Run
+
+
+class NotYet(AssertionError):
+    """An answer that is not right yet. JupyterLab shows its hint without the stack."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Not yet: {self}"]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Whether the answer is right, and a sentence: praise or a hint."""
+
+    ok: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{'Right' if self.ok else 'Not yet'}: {self.text}"
+
+    def require(self) -> "Feedback":
+        """Itself if the answer is right.
+
+        Raises:
+            NotYet: it is not; a wrong solution in a source therefore fails its execution.
+        """
+        if not self.ok:
+            raise NotYet(self.text)
+        return self
+
+
+def instance_name(run: Run) -> str:
+    """The name of the instance a run was made on, as the reader knows it."""
+    return str(run.manifest["engine"]["instance"])
+
+
+def first_token(first: Run, second: Run, *, faster: object, told_apart: object) -> Feedback:
+    """Which of two runs has the lower median TTFT, and whether their intervals are apart.
+
+    Args:
+        first: a run.
+        second: a run on an instance of another name.
+        faster: the name of the instance with the lower p50 of TTFT.
+        told_apart: `True` if the two 95% intervals of p50 share no value.
+    """
+    names = [instance_name(first), instance_name(second)]
+    if faster not in names:
+        return Feedback(False, f"`faster` is the name of an instance: {' or '.join(names)}.")
+    if not isinstance(told_apart, bool):
+        return Feedback(False, "`told_apart` is True or False.")
+    p50 = [run.summary["ttft_s"]["p50"] for run in (first, second)]
+    if None in p50:
+        return Feedback(
+            False, "one of the runs has no answered request, so it has no median: load it again."
+        )
+    if p50[names.index(str(faster))] > min(p50):
+        return Feedback(
+            False, "read the row `TTFT p50` once more, with its units: less time is faster."
+        )
+    if told_apart != intervals_apart(first.summary["ttft_s"], second.summary["ttft_s"], "p50"):
+        return Feedback(
+            False,
+            "`faster` is right. For `told_apart`, look at the brackets of that row: two intervals "
+            "overlap as soon as some value lies in both, and one that is missing proves nothing.",
+        )
+    return Feedback(True, "that is what these two runs can bear, and no more.")
+
+
+def deepest_quantile(run: Run, *, quantity: str, answer: object) -> Feedback:
+    """The furthest quantile of a run's quantity that has a 95% interval.
+
+    Args:
+        run: the run asked about.
+        quantity: a key of its summary, such as `ttft_s`.
+        answer: the quantile's name, `p50` to `p999`.
+    """
+    if answer not in LEVELS:
+        return Feedback(False, f"the answer is one of {', '.join(LEVELS)}, as text.")
+    interval = run.summary[quantity]["ci95"]
+    carried = [level for level in LEVELS if interval[level] is not None]
+    if not carried:
+        return Feedback(False, "this run answered too little for any interval: load it longer.")
+    if interval[str(answer)] is None:
+        return Feedback(False, "that row has no brackets: the sample is too small for it.")
+    if answer != carried[-1]:
+        return Feedback(False, "that row has brackets, but look at the rows below it as well.")
+    return Feedback(True, "anything further out would be a guess about requests not yet sent.")
+
+
+def intervals_apart(first: Mapping[str, Any], second: Mapping[str, Any], level: str) -> bool:
+    """Whether two described samples (`measure.quantiles.describe`) have intervals without a
+    common value at this level. A missing interval tells nothing apart."""
+    one, other = first["ci95"][level], second["ci95"][level]
+    if one is None or other is None:
+        return False
+    return bool(one[1] < other[0] or other[1] < one[0])

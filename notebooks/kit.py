@@ -1,0 +1,182 @@
+"""What the cells of the notebooks call: the `lab` command, as functions that say what they do.
+
+Each prints the command that does the same by hand.
+"""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from rich.console import Console
+
+from dashboard import run_figures, units
+from dashboard.runs import prepare
+from dashboard.theme import lines_for_runs
+from lab import ask as asking
+from lab import experiment, services
+from lab.load import Load, locust_argv, protocol_for, validated
+from measure.quantiles import LEVELS
+from measure.store import Run
+from notebooks.pictures import show
+from servers import instances, knobs, supervisor
+from servers.contract import Value
+from servers.instances import Instance
+from servers.paths import ROOT
+
+__all__ = ["ask", "compare", "down", "label", "load", "show", "spread", "tails", "up"]
+
+_TITLES = {"ttft_s": "TTFT", "itl_s": "ITL", "e2e_s": "E2E"}
+_started: list[str] = []
+
+
+def up(engine: str, **settings: Value) -> Instance:
+    """Start an engine (or use the one that runs so already) and wait until it answers.
+
+    `settings` are knobs by the lab's names, such as `max_num_seqs=4`. Prometheus is started with
+    it, so that the engine's own numbers are kept as well.
+    """
+    words = [f"{knob}={knobs.show(value)}" for knob, value in settings.items()]
+    print("$ lab up", engine, *(f"--set {word}" for word in words))
+    kind = services.find(engine)
+    before = _alive()
+    try:
+        services.watch(_quiet)
+        instance = experiment.ensure_instance(kind, _say, settings=knobs.parse(kind, words))
+    finally:
+        # Also when the start fails: the last cell stops what did come up.
+        _started.extend(sorted(_alive() - before - set(_started)))
+    return instance
+
+
+def ask(instance: Instance, prompt: str, tokens: int = 24) -> None:
+    """Print how the model goes on from `prompt`."""
+    text = asking.complete(services.find(instance.engine), instance, prompt, max_tokens=tokens)
+    print(f"{instance.name}: {prompt}{text}\n")
+
+
+def load(
+    instance: Instance, *, users: int, seconds: float, warmup: float = 3.0, tokens: int = 16
+) -> Run:
+    """Let `users` ask for `tokens` tokens each, again and again, for so many seconds.
+
+    A closed loop: a user asks the next time when the answer is there. What is sent within the
+    first `warmup` seconds does not count. Returns the run, which stays in `runs/`.
+    """
+    asked = validated(
+        Load("completion", float(seconds), float(warmup), users=users, output_tokens=tokens)
+    )
+    print("$", _by_hand(asked, instance), flush=True)
+    console = Console(file=sys.stdout, width=100, force_jupyter=False, force_terminal=False)
+    run = experiment.run(services.find(instance.engine), instance, asked, console).run
+    counts, client = run.summary["requests"], run.summary["client"]
+    print(
+        f"{counts['ok']} answered, {counts['failed']} failed, "
+        f"{units.show(run.summary['output_tokens_per_s'], 'tok/s')}. "
+        f"Can the client be believed? {'; '.join([client['verdict'], *client['reasons']])}."
+    )
+    return run
+
+
+def label(run: Run) -> str:
+    """A short name for a run: its instance and how many users asked."""
+    users = run.manifest["load"]["arrival"].get("users")
+    name = str(run.manifest["engine"]["instance"])
+    return f"{name}, {users} users" if users else name
+
+
+def compare(*runs: Run) -> pd.DataFrame:
+    """A table: one column a run, one row a number, each with its 95% interval in brackets.
+
+    A dash stands where the sample is too small to say.
+    """
+    table: dict[str, list[str]] = {}
+    for run in runs:
+        summary = run.summary
+        cells = [str(summary["requests"]["ok"]), str(summary["requests"]["failed"])]
+        cells.append(units.show(summary["output_tokens_per_s"], "tok/s"))
+        for quantity in _TITLES:
+            cells += [_cell(summary[quantity], level) for level in LEVELS]
+        table[label(run)] = cells
+    rows = ["answered", "failed", "tokens a second"]
+    rows += [f"{title} {_percentile(level)}" for title in _TITLES.values() for level in LEVELS]
+    return pd.DataFrame(table, index=rows)
+
+
+def tails(*runs: Run, quantity: str = "ttft_s") -> go.Figure:
+    """Latency against the percentile; the further right, the rarer and slower the request.
+
+    The shade is the 95% interval. A line ends where its sample ends.
+    """
+    figure = run_figures.tail(_samples(runs, quantity), "s")
+    return figure.update_xaxes(title="percentile of requests").update_yaxes(title=_TITLES[quantity])
+
+
+def spread(*runs: Run, quantity: str = "itl_s") -> go.Figure:
+    """The share of requests (up) that took no longer than a time (right)."""
+    figure = run_figures.ecdf(_samples(runs, quantity), "s")
+    return figure.update_xaxes(title=_TITLES[quantity]).update_yaxes(title="share of requests")
+
+
+def down() -> None:
+    """Stop what this notebook started; what ran before it goes on."""
+    for name in reversed(_started):
+        supervisor.down(name, say=_quiet)
+        print(f"$ lab down {name}")
+    if not _started:
+        print("This notebook started nothing. `lab ps` shows what runs, `lab down` stops it.")
+    _started.clear()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _quiet(_text: str) -> None:
+    return
+
+
+def _alive() -> set[str]:
+    return {one.name for one in instances.all_instances() if instances.alive(one)}
+
+
+def _by_hand(load: Load, instance: Instance) -> str:
+    """The Locust command, as a person in the project's folder would type it."""
+    engine = services.find(instance.engine)
+    protocol = protocol_for(load.scenario, engine.protocols) or engine.protocols[0]
+    argv = locust_argv(
+        load,
+        host=instance.base_url,
+        model=engine.served_models.get(protocol, instance.served_name),
+        protocol=protocol,
+        run_dir=Path("runs/NAME"),
+        engine_json=Path("-"),
+    )
+    # `-m locust` is the same program; the engine's facts are the lab's own addition.
+    words = list(argv[argv.index("locust") :])
+    at = words.index("--engine-json")
+    del words[at : at + 2]
+    return shlex.join(words).replace(f"{ROOT}/", "")
+
+
+def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
+    names = [label(run) for run in runs]
+    lines = lines_for_runs(names, dark=False)
+    return [
+        run_figures.Sample(name, lines[name], prepare(run).values[quantity])
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _cell(described: Mapping[str, Any], level: str) -> str:
+    """A quantile with its interval: `75 ms [71 ms, 80 ms]`."""
+    interval = described["ci95"][level]
+    value = units.show(described[level], "s")
+    return f"{value} [{', '.join(units.show(end, 's') for end in interval)}]" if interval else value
+
+
+def _percentile(level: str) -> str:
+    return "p99.9" if level == "p999" else level

@@ -8,9 +8,12 @@ from servers.contract import Engine
 from servers.errors import ServerError
 from servers.exporter import ENGINE as EXPORTER
 from servers.prometheus import ENGINE as PROMETHEUS
+from servers.triton import ENGINE as TRITON
 from servers.vllm import ENGINE as VLLM
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, PROMETHEUS, EXPORTER)}
+ENGINES: dict[str, Engine] = {
+    engine.name: engine for engine in (VLLM, TRITON, PROMETHEUS, EXPORTER)
+}
 
 
 def find(name: str) -> Engine:

@@ -23,7 +23,7 @@ def models(settings: Mapping[str, Value]) -> tuple[str, ...]:
 
 
 def text(value: object) -> str:
-    """A protobuf text-format string literal: quoted, with quotes, backslashes and controls escaped."""
+    """A protobuf text-format string literal: quoted, all but printable ASCII escaped."""
     escaped = "".join(
         f"\\{byte:03o}" if byte < 0x20 or byte >= 0x7F or byte in b'"\\' else chr(byte)
         for byte in str(value).encode()
@@ -46,9 +46,9 @@ def _parameters(values: Mapping[str, object]) -> list[str]:
 def _preferred(settings: Mapping[str, Value]) -> tuple[int, ...]:
     """The preferred batch sizes, checked against `max_batch_size` as Triton would at start."""
     sizes = settings["preferred_batch_sizes"]
-    assert isinstance(sizes, tuple)
     largest = settings["max_batch_size"]
-    too_large = [size for size in sizes if size > int(largest or 0)]
+    assert isinstance(sizes, tuple) and isinstance(largest, int)
+    too_large = [size for size in sizes if size > largest]
     if too_large:
         raise ServerError(
             f"triton: preferred_batch_sizes has {', '.join(map(str, too_large))}, more than "
@@ -160,7 +160,8 @@ def write(folder: Path, configs: Mapping[str, str], sources: Path, classifier: P
     for name, config in configs.items():
         version = folder / name / "1"
         version.mkdir(parents=True)
-        for path in sorted((sources / name / "1").glob("*.py")):
+        own, shared = (sources / name / "1").glob("*.py"), (sources / "shared").glob("*.py")
+        for path in sorted([*own, *shared]):
             copy(path, version / path.name)
         if name == CLASSIFIER and classifier is not None:
             copy(classifier / "model.onnx", version / "model.onnx")

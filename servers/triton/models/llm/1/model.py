@@ -17,10 +17,11 @@ from answer import Answer, fail
 from batcher import Batcher, Sequence
 from loading import cores, load
 from metrics_out import Metrics
+from numpy_check import require_numpy_1
 from requests_in import Asked, BadRequest, Limits, check
 
-# Asking the server whether a client has left costs a round trip: once in so many tokens.
-_TOKENS_BETWEEN_LOOKS = 8
+# Asking the server whether a client has left costs 50 us a request: once in so many steps.
+_STEPS_BETWEEN_LOOKS = 8
 
 
 class TritonPythonModel:
@@ -28,8 +29,7 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Load the model; returns when it can answer, raises if it cannot be loaded."""
-        if int(np.__version__.split(".")[0]) >= 2:
-            raise RuntimeError(f"numpy {np.__version__}: this Python backend needs numpy < 2")
+        require_numpy_1(np.__version__)
         config = json.loads(args["model_config"])
         self.settings = {key: value["string_value"] for key, value in config["parameters"].items()}
         self.limits = Limits(
@@ -37,6 +37,7 @@ class TritonPythonModel:
         )
         self.metrics = Metrics(args["model_name"])
         self.arrivals = queue.SimpleQueue()
+        self.steps = 0
         loaded = queue.SimpleQueue()
         # OpenMP keeps a pool of threads for each thread that computes. Only the thread below
         # does; without this line a second pool here would fight it for the cores.
@@ -87,6 +88,11 @@ class TritonPythonModel:
             model, self.tokenizer, self.stop_ids = load(
                 self.settings["model"], self.settings["device"], self.settings["dtype"]
             )
+            most = model.config.max_position_embeddings
+            if self.limits.max_model_len > most:
+                raise ValueError(
+                    f"max_model_len={self.limits.max_model_len}: this model takes {most}"
+                )
             self.batcher = Batcher(
                 model,
                 max_num_seqs=int(self.settings["max_num_seqs"]),
@@ -128,23 +134,33 @@ class TritonPythonModel:
 
     def _step(self):
         self._drop_cancelled()
+        if not (self.batcher.running or self.batcher.waiting):
+            return
         started = time.perf_counter()
         step = self.batcher.step()
         for one in step.joined:
             one.owner.joined(started)
             self.metrics.prompt_tokens.increment(one.owner.prompt_tokens)
         for one in step.advanced:
-            one.owner.add(one.last, one.finish_reason)
+            try:
+                one.owner.add(one.last, one.finish_reason)
+            except Exception as error:
+                pb_utils.Logger.log_error(f"llm: a response could not be sent: {error!r}")
+                one.cancelled = True
         self.metrics.output_tokens.increment(len(step.advanced))
         self.metrics.iteration_tokens.observe(step.tokens)
         self._show_queue()
 
     def _drop_cancelled(self):
-        for one in (*self.batcher.running, *self.batcher.waiting):
-            if one.generated % _TOKENS_BETWEEN_LOOKS == 0:
-                one.cancelled = one.owner.cancelled()
-        for one in self.batcher.drop_cancelled():
+        self.steps += 1
+        if self.steps % _STEPS_BETWEEN_LOOKS == 0:
+            for one in (*self.batcher.running, *self.batcher.waiting):
+                one.cancelled = one.cancelled or one.owner.cancelled()
+        gone = self.batcher.drop_cancelled()
+        for one in gone:
             one.owner.end()
+        if gone:
+            self._show_queue()
 
     def _show_queue(self):
         self.metrics.running.set(len(self.batcher.running))
@@ -165,7 +181,7 @@ def _inputs(request):
     max_tokens, temperature = value("max_tokens"), value("temperature")
     ignore_eos, stream = value("ignore_eos"), value("stream")
     return Asked(
-        text=value("text_input"),
+        text=value("text_input") or b"",
         max_tokens=None if max_tokens is None else int(max_tokens),
         temperature=None if temperature is None else float(temperature),
         ignore_eos=None if ignore_eos is None else bool(ignore_eos),

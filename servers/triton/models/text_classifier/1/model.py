@@ -10,19 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
-
-
-def require_numpy_1(version: str) -> None:
-    """Raise `RuntimeError` for numpy 2 or newer.
-
-    This backend was built against numpy 1 and reads newer arrays wrongly *without an error*:
-    wrong answers would look like a bad model.
-    """
-    if int(version.split(".")[0]) >= 2:
-        raise RuntimeError(
-            f"numpy {version} gives silently wrong tensors in this Python backend; "
-            "install numpy < 2 into the environment Triton's models run in"
-        )
+from numpy_check import require_numpy_1
 
 
 class TritonPythonModel:
@@ -43,18 +31,23 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """One response a request, in order; a bad request fails alone."""
-        inputs = [
-            {
-                name: pb_utils.get_input_tensor_by_name(request, name).as_numpy()
-                for name in self.input_names
-            }
-            for request in requests
-        ]
+        inputs = [self._inputs(request) for request in requests]
+        faults = [fault(one) for one in inputs]
+        good = [one for one, wrong in zip(inputs, faults, strict=True) if wrong is None]
+        answers = iter(self._run_isolating(good) if good else [])
+        return [next(answers) if wrong is None else _refusal(wrong) for wrong in faults]
+
+    def _inputs(self, request):
+        return {
+            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+            for name in self.input_names
+        }
+
+    def _run_isolating(self, inputs):
+        """All in one run; if that fails, each alone, so that only the culprit gets the error."""
         try:
             return self._run(inputs)
         except Exception:
-            # One request's fault (an id outside the vocabulary, a mask of another shape, a text
-            # longer than the encoder takes) must not fail its neighbours: find out whose it is.
             return [self._run_alone(one) for one in inputs]
 
     def _run(self, inputs):
@@ -70,5 +63,28 @@ class TritonPythonModel:
         try:
             return self._run([one])[0]
         except Exception as error:
-            message = f"text_classifier cannot run this input: {error}"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message))
+            return _refusal(str(error))
+
+
+def fault(one):
+    """What is wrong with the `input_ids` and `attention_mask` of a request, or `None`.
+
+    These would be computed, with an answer that means nothing: onnxruntime counts negative ids
+    from the vocabulary's end, and stretches a mask of one column over all tokens. What it
+    refuses by itself (ids beyond the vocabulary, texts too long) is left to it.
+    """
+    ids, mask = one["input_ids"], one["attention_mask"]
+    if ids.shape != mask.shape:
+        return f"input_ids has shape {list(ids.shape)}, attention_mask {list(mask.shape)}"
+    if ids.shape[1] == 0:
+        return "input_ids holds no token"
+    if ids.min() < 0:
+        return f"input_ids holds {ids.min()}; ids are never negative"
+    if not ((mask == 0) | (mask == 1)).all() or not mask.any(axis=1).all():
+        return "attention_mask must hold 1 for a token and 0 for padding, and a 1 in every row"
+    return None
+
+
+def _refusal(message):
+    error = pb_utils.TritonError(f"text_classifier cannot run this input: {message}")
+    return pb_utils.InferenceResponse(error=error)

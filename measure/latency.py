@@ -24,7 +24,7 @@ class Gaps:
     """Times between successive content chunks, pooled; `row` says whose each gap is."""
 
     gap_s: Floats
-    row: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Chunks:
         return np.diff(self.offset)
 
     @property
-    def row(self) -> npt.NDArray[np.int64]:
+    def row(self) -> npt.NDArray[np.int32]:
         """The row each chunk belongs to."""
-        return np.repeat(np.arange(self.offset.size - 1), self.count)
+        return np.repeat(np.arange(self.offset.size - 1, dtype=np.int32), self.count)
 
 
 def column(records: pa.Table, name: str) -> Floats:
@@ -126,10 +126,11 @@ def chunk_gaps(records: pa.Table) -> Gaps:
     """
     flat = chunks(records)
     if flat.time_s.size < 2:
-        return Gaps(np.empty(0), np.empty(0, dtype=np.int64))
+        return Gaps(np.empty(0), np.empty(0, dtype=np.int32))
     row = flat.row
     within = (row[1:] == row[:-1]) & is_ok(records)[row[1:]]
-    return Gaps(np.diff(flat.time_s)[within], row[1:][within])
+    row = row[1:][within]
+    return Gaps(np.diff(flat.time_s)[within], row)
 
 
 def _when_ok(records: pa.Table, values: Floats) -> Floats:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 CONFIDENCE = 0.95
+MIN_GROUPS = 30
 
 
 def rank(count: int, level: float) -> int:
@@ -70,34 +71,70 @@ def interval_ranks(
     return (low, high) if low >= 1 and high <= count else None
 
 
-def describe(values: Sequence[float] | Floats) -> dict[str, Any]:
+def describe(
+    values: Sequence[float] | Floats, group: npt.NDArray[np.integer[Any]] | None = None
+) -> dict[str, Any]:
     """What `summary.json` holds for one quantity: count, mean, quantiles, max, intervals.
 
     Args:
         values: the sample, in any order; NaN stands for "undefined" and is left out.
+        group: whose each value is, where values of one owner resemble each other (the chunk gaps
+            of one request). The intervals then rest on the effective sample size, see
+            `effective_count`. The values may hold no NaN.
 
     Returns:
         `count, mean, p50, p90, p95, p99, p999, max, ci95`; `ci95` maps each level to
         `[low, high]`. What the sample cannot carry is `None`, everything if it is empty.
     """
-    kept = _finite(values)
+    kept = np.sort(_finite(values))
     count = int(kept.size)
-    ranks = {name: interval_ranks(count, level) for name, level in LEVELS.items()}
-    wanted = {rank(count, level) for level in LEVELS.values()} if count else set()
-    wanted |= {edge for pair in ranks.values() if pair for edge in pair}
     result: dict[str, Any] = {"count": count, "mean": float(kept.mean()) if count else None}
-    maximum = float(kept.max()) if count else None
-    if count:
-        kept.partition([position - 1 for position in sorted(wanted)])
+    ci95: dict[str, list[float] | None] = dict.fromkeys(LEVELS)
     for name, level in LEVELS.items():
-        known = carried(count, level)
-        result[name] = float(kept[rank(count, level) - 1]) if known else None
-    result["max"] = maximum
-    result["ci95"] = {
-        name: [float(kept[pair[0] - 1]), float(kept[pair[1] - 1])] if pair else None
-        for name, pair in ranks.items()
-    }
+        result[name] = float(kept[rank(count, level) - 1]) if carried(count, level) else None
+        if group is None:
+            pair = interval_ranks(count, level)
+        else:
+            pair = _grouped_ranks(np.asarray(values), group, result[name], level)
+        ci95[name] = [float(kept[edge - 1]) for edge in pair] if pair else None
+    result["max"] = float(kept[-1]) if count else None
+    result["ci95"] = ci95
     return result
+
+
+def effective_count(
+    values: Floats, group: npt.NDArray[np.integer[Any]], value: float, level: float
+) -> int | None:
+    """How many independent values the sample is worth at one quantile.
+
+    Values of one owner resemble each other, so a thousand gaps of ten requests say less than a
+    thousand gaps of a thousand. The share of values at or below the quantile has, over whole
+    owners drawn anew, the variance v (linearised, as for any ratio estimate); as many
+    independent values as would have it are level·(1 − level) / v, Kish's design effect (*Survey
+    Sampling*, 1965), used for quantiles by Woodruff (1952). Never more than there are values.
+    `None` with fewer than `MIN_GROUPS` owners, whose spread says too little.
+    """
+    sizes = np.bincount(group)
+    owners = int(np.count_nonzero(sizes))
+    if owners < MIN_GROUPS:
+        return None
+    residual = np.bincount(group, weights=values <= value) - level * sizes
+    variance = float(np.sum(residual**2)) * owners / (owners - 1) / values.size**2
+    if variance * values.size <= level * (1 - level):
+        return int(values.size)
+    return max(1, int(level * (1 - level) / variance))
+
+
+def _grouped_ranks(
+    values: Floats, group: npt.NDArray[np.integer[Any]], value: float | None, level: float
+) -> tuple[int, int] | None:
+    """`interval_ranks` of the effective sample, stretched over the real one."""
+    effective = effective_count(values, group, value, level) if value is not None else None
+    pair = interval_ranks(effective, level) if effective else None
+    if effective is None or pair is None:
+        return None
+    low, high = (edge * values.size / effective for edge in pair)
+    return max(1, int(low)), min(values.size, ceil(high))
 
 
 def _finite(values: Sequence[float] | Floats) -> Floats:

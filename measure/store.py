@@ -30,6 +30,7 @@ from measure.files import read_json, replace_file, write_json
 from measure.records import SCHEMA, Record
 from measure.summary import summarise
 from measure.verdict import ClientStats
+from measure.window import Window, counted
 
 MANIFEST, SUMMARY, REQUESTS, SHARDS, LOGS = (
     "manifest.json", "summary.json", "requests.parquet", "shards", "logs",
@@ -56,6 +57,17 @@ class Run:
     def run_id(self) -> str:
         """The run's name, as in its manifest."""
         return str(self.manifest["run_id"])
+
+    @property
+    def window(self) -> Window:
+        """The part of the run that its summary counts."""
+        start_s = float(self.manifest["load"].get("warmup_s") or 0.0)
+        return Window(start_s, start_s + self.summary["window_s"])
+
+    @property
+    def counted(self) -> pa.Table:
+        """The records of the requests that its summary counts."""
+        return counted(self.records, self.manifest, self.window)
 
     @property
     def server_metrics(self) -> pa.Table | None:
@@ -261,6 +273,8 @@ def _finish(path: Path, manifest: dict[str, Any], client: ClientStats | None) ->
             f"The run {path} is still being written. Stop its load test, or wait for its end."
         )
     replace_file(path / REQUESTS, lambda temporary: _compact(path, temporary))
+    # What compaction used goes back first: the summary needs as much again.
+    pa.default_memory_pool().release_unused()
     summary = summarise(_read_parquet(path), manifest, client)
     write_json(path / SUMMARY, summary)
     write_json(path / MANIFEST, manifest)

@@ -13,11 +13,11 @@ from measure.quantiles import Floats, describe
 from measure.records import Status
 from measure.verdict import ClientStats, Facts, judge
 
+# One value a request. The pooled chunk gaps, several a request, come beside them.
 QUANTITIES: dict[str, Callable[[pa.Table], Floats]] = {
     "ttft_s": latency.ttft_s,
     "ttft_from_schedule_s": latency.ttft_from_schedule_s,
     "itl_s": latency.itl_s,
-    "chunk_gap_s": lambda records: latency.chunk_gaps(records).gap_s,
     "tpot_s": latency.tpot_s,
     "e2e_s": latency.e2e_s,
     "schedule_delay_s": latency.schedule_delay_s,
@@ -47,8 +47,9 @@ def summarise(
     open_loop = window.is_open_loop(manifest)
     end_s = None if client is None else (client.wall_s if client.end_s is None else client.end_s)
     span = window.window_of(records, manifest, end_s)
-    wanted = span.holds(window.wanted_s(records, open_loop=open_loop))
-    chosen = records.filter(pa.array(wanted))
+    # The names are most of a record's bytes, and no number comes from them.
+    records = records.drop_columns(["request_id"])
+    chosen = window.counted(records, manifest, span)
     sent = int(span.holds(latency.column(records, "sent_s")).sum())
     counts = _requests(chosen)
     result: dict[str, Any] = {
@@ -61,6 +62,8 @@ def summarise(
     }
     for name, values in QUANTITIES.items():
         result[name] = describe(values(chosen))
+    gaps = latency.chunk_gaps(chosen)
+    result["chunk_gap_s"] = describe(gaps.gap_s, gaps.row)
     verdict, reasons = judge(
         Facts(
             stats=client,

@@ -78,6 +78,12 @@ def wanted_s(records: pa.Table, *, open_loop: bool) -> Floats:
     return np.where(np.isnan(sent), scheduled, sent)
 
 
+def counted(records: pa.Table, manifest: dict[str, Any], window: Window) -> pa.Table:
+    """The records of the requests that belong to the window."""
+    wanted = wanted_s(records, open_loop=is_open_loop(manifest))
+    return records.filter(pa.array(window.holds(wanted)))
+
+
 def tokens_in(records: pa.Table, window: Window) -> float:
     """Output tokens that arrived in the window, of all requests however they ended.
 
@@ -87,7 +93,7 @@ def tokens_in(records: pa.Table, window: Window) -> float:
     flat = latency.chunks(records)
     count = flat.count
     within = window.holds(flat.time_s)
-    before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(within)])
+    before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(within, dtype=np.int64)])
     hits = before[flat.offset[1:]] - before[flat.offset[:-1]]
 
     tokens = np.nan_to_num(latency.column(records, "output_tokens"))

@@ -1,0 +1,223 @@
+"""Two or more runs side by side: the numbers, what differs between them, what to beware of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from measure.errors import MeasureError
+from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval_ranks
+from measure.store import Run
+from measure.summary import QUANTITIES
+from measure.verdict import Verdict
+from measure.window import is_open_loop
+
+# Summary key -> unit. The rates and counts of a run have no interval: one run is one draw of them.
+_SCALARS = {
+    "requests.total": "requests",
+    "requests.failed": "requests",
+    "offered_rps": "requests/s",
+    "achieved_rps": "requests/s",
+    "goodput_rps": "requests/s",
+    "slo_attainment": "ratio",
+    "output_tokens_per_s": "tokens/s",
+}
+_DISTRIBUTIONS = (
+    "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s", "e2e_s", "schedule_delay_s",
+)  # fmt: skip
+# Another port or another start is no other setting.
+_NOT_SETTINGS = ("engine.argv", "load.host")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run's value, `None` if its sample carries none; the interval likewise."""
+
+    value: float | None
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """The second run against the first, at one row.
+
+    `ratio_ci95` bounds the ratio of the two true quantiles with at least 95% confidence, whatever
+    the distributions: it is the ratio of two intervals that each hold with √0.95. It is wider
+    than the best possible, and `None` where a sample does not carry it. `apart` says whether 1 is
+    outside it (`None` if unknown).
+    """
+
+    difference: float
+    ratio: float | None
+    ratio_ci95: tuple[float, float] | None
+    apart: bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of all runs. `quantile` is p50 … p999, `mean`, `max`, or `None` for a scalar."""
+
+    metric: str
+    quantile: str | None
+    unit: str
+    cells: tuple[Cell, ...]
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A fact that is not the same in all runs, by its path in the manifest."""
+
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`labels`, `run_ids`, the cells of `rows` and the values of `settings` are in one order."""
+
+    run_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    settings: tuple[Setting, ...]
+    warnings: tuple[str, ...]
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Put runs side by side, the first being what the second is held against.
+
+    Raises:
+        MeasureError: fewer than two runs, or one of them twice.
+    """
+    ids = [run.run_id for run in runs]
+    if len(runs) < 2:
+        raise MeasureError(f"A comparison needs two runs or more, and {len(runs)} were given.")
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise MeasureError(f"A run is compared with itself: {', '.join(ids)}. Give each run once.")
+    names = [str(run.manifest["name"]) for run in runs]
+    settings = _settings([run.manifest for run in runs])
+    return Comparison(
+        run_ids=tuple(ids),
+        labels=tuple(names if len(set(names)) == len(names) else ids),
+        rows=(*_scalar_rows(runs), *_distribution_rows(runs)),
+        settings=tuple(item for item in settings if not item.name.startswith("machine.")),
+        warnings=tuple(_warnings(runs, settings)),
+    )
+
+
+def change(first: Cell, second: Cell, ratio_ci95: tuple[float, float] | None) -> Change | None:
+    """The second against the first; `None` if either is unknown."""
+    if first.value is None or second.value is None:
+        return None
+    return Change(
+        difference=second.value - first.value,
+        ratio=second.value / first.value if first.value > 0 else None,
+        ratio_ci95=ratio_ci95,
+        apart=None if ratio_ci95 is None else not ratio_ci95[0] <= 1.0 <= ratio_ci95[1],
+    )
+
+
+def ratio_interval(first: Floats, second: Floats, level: float) -> tuple[float, float] | None:
+    """Bounds on (quantile of second) / (quantile of first), two independent samples.
+
+    With each quantile inside its own interval at confidence √0.95, the ratio is inside the ratio
+    of the intervals; both hold together with at least 95%. No distribution is assumed, nothing is
+    drawn at random. `None` if a sample does not carry its interval or touches zero.
+    """
+    edges = []
+    for values in (first, second):
+        kept = np.sort(values[~np.isnan(values)])
+        pair = interval_ranks(kept.size, level, sqrt(CONFIDENCE))
+        if pair is None or kept[pair[0] - 1] <= 0:
+            return None
+        edges.append((float(kept[pair[0] - 1]), float(kept[pair[1] - 1])))
+    (first_low, first_high), (second_low, second_high) = edges
+    return second_low / first_high, second_high / first_low
+
+
+def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
+    rows = []
+    for name, unit in _SCALARS.items():
+        cells = tuple(Cell(_at(run.summary, name)) for run in runs)
+        rows.append(Row(name, None, unit, cells, _two(cells, None)))
+    return rows
+
+
+def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
+    """Of every quantity that some run has: mean, quantiles, maximum."""
+    rows = []
+    tables = [run.counted for run in runs] if len(runs) == 2 else []
+    for metric in _DISTRIBUTIONS:
+        facts = [run.summary.get(metric) or {} for run in runs]
+        if not any(fact.get("count") for fact in facts):
+            continue
+        samples = [QUANTITIES[metric](table) for table in tables] if metric in QUANTITIES else []
+        for name in ("mean", *LEVELS, "max"):
+            cells = tuple(_cell(fact, name) for fact in facts)
+            ratio = None
+            if samples and name in LEVELS:
+                ratio = ratio_interval(samples[0], samples[1], LEVELS[name])
+            rows.append(Row(metric, name, "s", cells, _two(cells, ratio)))
+    return rows
+
+
+def _two(cells: tuple[Cell, ...], ratio: tuple[float, float] | None) -> Change | None:
+    return change(cells[0], cells[1], ratio) if len(cells) == 2 else None
+
+
+def _cell(fact: Mapping[str, Any], name: str) -> Cell:
+    pair = (fact.get("ci95") or {}).get(name)
+    return Cell(fact.get(name), tuple(pair) if pair else None)
+
+
+def _at(facts: Mapping[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        facts = facts.get(key) if isinstance(facts, Mapping) else None  # type: ignore[assignment]
+    return facts
+
+
+def _flat(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {path: value}
+    inner = [_flat(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
+    return {name: item for part in inner for name, item in part.items()}
+
+
+def _settings(manifests: Sequence[Mapping[str, Any]]) -> list[Setting]:
+    """Every fact of engine, load, SLO, versions and machine that differs, in manifest order."""
+    keys = ("engine", "load", "slo", "git_commit", "versions", "machine")
+    flat = [_flat({key: manifest.get(key) for key in keys}, "") for manifest in manifests]
+    names = dict.fromkeys(name for facts in flat for name in facts)
+    rows = (Setting(name, tuple(facts.get(name) for facts in flat)) for name in names)
+    return [
+        row
+        for row in rows
+        if row.name not in _NOT_SETTINGS and any(value != row.values[0] for value in row.values)
+    ]
+
+
+def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
+    found = []
+    for run in runs:
+        client = run.summary.get("client") or {}
+        if client.get("verdict") != Verdict.VALID:
+            reasons = "; ".join(client.get("reasons") or ["no verdict was kept"])
+            found.append(f"{run.run_id} is {client.get('verdict') or 'not judged'}: {reasons}.")
+        if not run.finished:
+            state = "still goes on" if run.running else "was cut off"
+            found.append(f"{run.run_id} {state}: its numbers are of what had ended by then.")
+    differing = {setting.name for setting in settings}
+    if any(name.startswith("machine.") for name in differing):
+        found.append("The runs are from different machines: a difference may be the machine's.")
+    load = [name for name in differing if name in ("load.scenario", "load.protocol", "load.prompt")]
+    if load:
+        what = " and ".join(sorted(name.removeprefix("load.") for name in load))
+        found.append(f"The runs differ in {what}: they were not asked the same.")
+    if len({is_open_loop(run.manifest) for run in runs}) > 1:
+        found.append(
+            "One run is closed loop and another open loop: in closed loop a slow server is asked "
+            "less often, so their tails are not comparable."
+        )
+    return found

@@ -5,13 +5,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from measure.manifest import new_manifest
 from measure.records import SCHEMA, Record, Status, TokenSource
 from measure.slo import Slo
 
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("lab", deadline=None)
+settings.load_profile("lab")
 
-@pytest.fixture
+
+@pytest.fixture(scope="session")
 def make_manifest() -> Callable[..., dict[str, Any]]:
     def make(
         kind: str = "closed",
@@ -35,7 +40,7 @@ def make_manifest() -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
     """A request sent at `sent`: chunks after the given times, one token a chunk unless said."""
 
@@ -69,7 +74,7 @@ def make_record() -> Callable[..., Record]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table() -> Callable[..., pa.Table]:
     def make(*records: Record) -> pa.Table:
         return pa.Table.from_pylist(

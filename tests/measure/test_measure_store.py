@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from measure import server_metrics
@@ -132,9 +132,7 @@ def test_what_was_flushed_survives_kill_9_and_is_recovered(tmp_path, make_manife
 
 
 @given(cut=st.integers(min_value=1))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 def test_a_shard_cut_anywhere_gives_the_batches_before_the_cut(tmp_path_factory, make_record, cut):
     path = tmp_path_factory.mktemp("shard") / "0.arrows"
     shard = Shard(path)

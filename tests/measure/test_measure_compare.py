@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from measure.compare import compare, ratio_interval
+from measure.errors import MeasureError
+from measure.store import RunWriter, open_run
+from measure.verdict import ClientStats
+
+STATS = ClientStats(cpu_s=1.0, wall_s=500.0, max_in_flight=3)
+
+
+@pytest.fixture
+def make_run(tmp_path, make_manifest, make_record):
+    def make(name, ttft_s, count=400, close=True, **facts):
+        engine = {"name": "vllm", "settings": facts.pop("settings", {}), "argv": [name]}
+        load = facts.pop("load", {})
+        manifest = make_manifest(run_id=name, name=facts.pop("label", name), engine=engine, **facts)
+        manifest["load"].update(load)
+        writer = RunWriter.create(tmp_path / name, manifest)
+        rng = np.random.default_rng(len(name))
+        for sent, wait in enumerate(rng.exponential(ttft_s, count) + 0.001):
+            writer.append(make_record(float(sent), (wait, wait + 0.02, wait + 0.04)))
+        if close:
+            writer.close(STATS)
+        else:
+            writer.flush()
+        return open_run(tmp_path / name)
+
+    return make
+
+
+def _row(comparison, metric, quantile):
+    return next(row for row in comparison.rows if (row.metric, row.quantile) == (metric, quantile))
+
+
+def test_runs_stand_side_by_side_with_their_own_numbers(make_run):
+    runs = [make_run(name, ttft) for name, ttft in (("a", 0.1), ("b", 0.1), ("c", 0.3))]
+    found = compare(runs)
+    assert found.run_ids == found.labels == ("a", "b", "c")
+    row = _row(found, "ttft_s", "p90")
+    assert row.unit == "s" and row.change is None
+    assert [cell.value for cell in row.cells] == [run.summary["ttft_s"]["p90"] for run in runs]
+    assert row.cells[0].ci95 == tuple(runs[0].summary["ttft_s"]["ci95"]["p90"])
+    assert [cell.value for cell in _row(found, "requests.total", None).cells] == [400, 400, 400]
+    assert _row(found, "ttft_s", "p999").cells[0].value is None
+
+
+def test_a_slower_run_is_told_apart_and_an_equal_one_is_not(make_run):
+    slower = _row(compare([make_run("a", 0.1), make_run("bb", 0.3)]), "ttft_s", "p50").change
+    low, high = slower.ratio_ci95
+    assert slower.apart and low < 3.0 < high and slower.difference > 0
+    same = _row(compare([make_run("ccc", 0.1), make_run("dddd", 0.1)]), "ttft_s", "p50").change
+    assert same.apart is False and same.ratio_ci95[0] < 1 < same.ratio_ci95[1]
+
+
+def test_a_sample_too_small_for_an_interval_gives_none(make_run):
+    change = _row(
+        compare([make_run("a", 0.1, count=5), make_run("b", 0.3, count=5)]), "ttft_s", "p50"
+    ).change
+    assert change.ratio is not None and change.ratio_ci95 is None and change.apart is None
+
+
+def test_the_interval_of_a_ratio_covers_it_as_promised():
+    rng = np.random.default_rng(1)
+    hits = sum(
+        low <= 2.0 <= high
+        for low, high in (
+            ratio_interval(rng.lognormal(0, 1, 150), 2.0 * rng.lognormal(0, 1, 80), 0.9)
+            for _ in range(400)
+        )
+    )
+    assert hits / 400 >= 0.95
+
+
+def test_only_what_differs_is_listed_as_a_setting(make_run):
+    runs = [
+        make_run("a", 0.1, settings={"max_num_seqs": 1, "dtype": "bf16"}, load={"seed": 1}),
+        make_run(
+            "b", 0.1, settings={"max_num_seqs": 16, "dtype": "bf16", "new": True}, load={"seed": 1}
+        ),
+    ]
+    found = {setting.name: setting.values for setting in compare(runs).settings}
+    assert found == {"engine.settings.max_num_seqs": (1, 16), "engine.settings.new": (None, True)}
+
+
+def test_what_makes_a_comparison_unfair_is_said(make_run):
+    run = make_run("a", 0.1)
+    assert compare([run, make_run("b", 0.1)]).warnings == ()
+    other = {**run.manifest["machine"], "cores": 999}
+    for number, (facts, word) in enumerate(
+        [
+            ({"machine": other}, "different machines"),
+            ({"load": {"scenario": "other"}}, "differ in scenario"),
+            ({"kind": "poisson"}, "closed loop"),
+            ({"count": 20}, "suspect: 20 successful"),
+            ({"close": False}, "still goes on"),
+        ]
+    ):
+        warnings = compare([run, make_run(f"other{number}", 0.1, **facts)]).warnings
+        assert any(word in warning for warning in warnings), (word, warnings)
+
+
+def test_runs_of_one_name_are_labelled_by_their_ids(make_run):
+    found = compare([make_run("a", 0.1, label="same"), make_run("b", 0.1, label="same")])
+    assert found.labels == ("a", "b")
+
+
+def test_one_run_or_the_same_run_twice_is_no_comparison(make_run):
+    run = make_run("a", 0.1)
+    with pytest.raises(MeasureError, match="two runs"):
+        compare([run])
+    with pytest.raises(MeasureError, match="with itself"):
+        compare([run, replace(run)])

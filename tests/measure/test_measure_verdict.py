@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import pytest
+
+from measure.verdict import ClientStats, Facts, Verdict, judge
+
+STATS = ClientStats(cpu_s=3.0, wall_s=10.0, max_in_flight=8, loop_lag_p99_s=0.001)
+GOOD = Facts(
+    stats=STATS,
+    finished=True,
+    total=1000,
+    ok=990,
+    offered=1000,
+    achieved=998,
+    schedule_delay_p99_s=0.001,
+    clocks={"kernel": 1000},
+)
+
+
+def test_a_good_run_is_valid_and_nothing_is_said_against_it():
+    assert judge(GOOD) == (Verdict.VALID, [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "reason"),
+    [
+        (replace(GOOD, stats=replace(STATS, cpu_s=9.0)), "suspect", "90% of a core"),
+        (replace(GOOD, stats=replace(STATS, cpu_s=9.9)), "invalid", "99% of a core"),
+        (replace(GOOD, stats=replace(STATS, cpu_s=18.0, processes=2)), "suspect", "90% of a core"),
+        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02)), "suspect", "event loop was late by 20 ms"),
+        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.2)), "invalid", "event loop was late by 200 ms"),
+        (replace(GOOD, stats=replace(STATS, cap_hits=1)), "invalid", "held back 1 requests"),
+        (replace(GOOD, stats=None), "suspect", "nothing is known of the client"),
+        (replace(GOOD, finished=False), "suspect", "did not finish"),
+        (replace(GOOD, schedule_delay_p99_s=0.05), "suspect", "left 50 ms after"),
+        (replace(GOOD, schedule_delay_p99_s=0.5), "invalid", "left 500 ms after"),
+        (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
+        (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
+        (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),
+        (replace(GOOD, ok=99), "suspect", "99 successful requests carry no p99: it needs 100"),
+        (replace(GOOD, ok=0), "invalid", "none of the 1000 requests succeeded"),
+        (replace(GOOD, total=0, ok=0), "invalid", "no request falls into the window"),
+    ],
+)  # fmt: skip
+def test_each_rule_alone_gives_its_verdict_and_says_why(facts, verdict, reason):
+    found, reasons = judge(facts)
+    assert found == verdict
+    assert len(reasons) == 1 and reason in reasons[0]
+
+
+def test_the_worst_rule_decides_and_every_reason_is_given():
+    facts = replace(
+        GOOD,
+        finished=False,
+        stats=replace(STATS, cpu_s=9.9, cap_hits=3),
+        clocks={"kernel": 1, "user": 1},
+    )
+    verdict, reasons = judge(facts)
+    assert verdict is Verdict.INVALID and len(reasons) == 4
+
+
+def test_two_requests_at_the_edges_of_a_short_window_are_not_held_against_it():
+    assert judge(replace(GOOD, offered=100, achieved=98))[0] is Verdict.VALID
+    assert judge(replace(GOOD, offered=100, achieved=103))[0] is Verdict.SUSPECT
+
+
+def test_closed_loop_offers_nothing_that_could_be_missed():
+    assert judge(replace(GOOD, offered=None, achieved=3))[0] is Verdict.VALID

@@ -11,13 +11,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from dashboard import runs as runs_kept
 from lab import doctor as doctor_checks
 from lab import experiment, services, tables
 from lab.durations import parse_duration_s
 from lab.errors import LabError
 from lab.load import Load, validated
 from lab.tour import tour as tour_steps
-from measure.compare import compare as compare_runs
 from measure.errors import MeasureError
 from measure.store import Run, open_run
 from servers import instances, knobs, supervisor
@@ -92,6 +92,13 @@ def up(
     say(f"{instance.name} answers at {instance.base_url}   (log: {instance.log})")
 
 
+@app.command("knobs")
+@guarded
+def knobs_command(engine: EngineName) -> None:
+    """Show what can be set on an engine, and what each setting trades."""
+    console.print(tables.knobs_table(services.find(engine)))
+
+
 @app.command()
 @guarded
 def ps() -> None:
@@ -107,8 +114,11 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", help="Go on as the log grows.")] = False,
 ) -> None:
     """Print the last lines of an instance's log."""
-    path = supervisor.log_of(name)
-    with path.open(errors="replace") as log:
+    instance = instances.load(name)
+    if instance is None:
+        known = ", ".join(instances.names()) or "nothing"
+        raise LabError(f"No instance is called '{name}'. `lab ps` shows what runs: {known}.")
+    with Path(instance.log).open(errors="replace") as log:
         for line in log.readlines()[-lines:]:
             sys.stdout.write(line)
         while follow:
@@ -189,7 +199,7 @@ def compare(
     """Two or more runs side by side: the client's numbers with intervals, then the engine's."""
     if len(runs) < 2:
         raise LabError("A comparison needs two runs or more. `ls runs` shows those you have.")
-    tables.print_comparison(console, compare_runs([find_run(run) for run in runs]))
+    tables.print_comparison(console, [find_run(run) for run in runs])
 
 
 def find_run(text: str) -> Run:
@@ -197,7 +207,7 @@ def find_run(text: str) -> Run:
     folder = Path(text)
     if folder.is_dir():
         return open_run(folder)
-    root = experiment.runs_root()
+    root = runs_kept.root()
     known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     hits = [n for n in known if n == text] or [
         n for n in known if n.startswith(text) or n.endswith(text)

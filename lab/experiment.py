@@ -1,7 +1,6 @@
 """An experiment: one engine with its settings, one load, and the run that comes of it."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,11 +8,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from dashboard import runs
 from lab import scrapes, services
 from lab.errors import LabError
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for
@@ -37,11 +38,6 @@ class Outcome:
     run: Run
     exit_code: int
     interrupted: bool
-
-
-def runs_root() -> Path:
-    """Where runs are kept: `runs/` of the project, or `SERVING_LAB_RUNS`."""
-    return Path(os.environ.get("SERVING_LAB_RUNS") or ROOT / "runs")
 
 
 def ensure_instance(
@@ -77,7 +73,7 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
         )
     say = console.print
     prometheus = services.watch(say)
-    run_dir = runs_root() / new_run_id(instance.name, load.scenario)
+    run_dir = runs.root() / new_run_id(instance.name, load.scenario, datetime.now(UTC))
     engine_log = Path(instance.log)
     log_start = engine_log.stat().st_size if engine_log.exists() else 0
     with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
@@ -95,7 +91,7 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
         exit_code, interrupted = _drive(argv, locust_log, load, instance, console)
         if not (run_dir / "manifest.json").exists():
             raise LabError(
-                f"The load test ended (exit code {exit_code}) before it recorded anything. It said:\n"
+                f"The load test ended (exit code {exit_code}) before it recorded anything:\n"
                 + "\n".join(locust_log.read_text().strip().splitlines()[-15:])
             )
         logs = run_dir / "logs"

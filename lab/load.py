@@ -56,8 +56,8 @@ def validated(load: Load) -> Load:
         raise LabError(f"--rate is {load.rate_rps:g} requests a second, and must be above 0.")
     if not 0 <= load.warmup_s < load.duration_s:
         raise LabError(
-            f"The warm-up of {load.warmup_s:g} s leaves nothing to measure of the {load.duration_s:g} s "
-            "asked for: it must be shorter than --duration."
+            f"The warm-up of {load.warmup_s:g} s leaves nothing to measure of the "
+            f"{load.duration_s:g} s asked for: it must be shorter than --duration."
         )
     return load
 

@@ -3,13 +3,17 @@
 import time
 from collections.abc import Sequence
 
+import pandas as pd
 import psutil
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboard import units
+from dashboard import compare_tables, units
+from dashboard.quantities import QUANTITIES
+from dashboard.runs import prepare
 from lab.doctor import Check
+from measure.compare import compare
 from measure.store import Run
 from servers import catalog, instances, knobs
 from servers.contract import Engine
@@ -18,15 +22,9 @@ from servers.instances import Instance
 STATE_STYLE = {"running": "green", "starting": "yellow", "unhealthy": "red", "dead": "red"}
 CHECK_STYLE = {"ok": "green", "note": "yellow", "missing": "red"}
 VERDICT_STYLE = {"valid": "green", "suspect": "yellow", "invalid": "red"}
-LATENCIES = (
-    ("ttft_s", "TTFT"),
-    ("ttft_from_schedule_s", "TTFT from schedule"),
-    ("itl_s", "ITL"),
-    ("chunk_gap_s", "chunk gap"),
-    ("tpot_s", "TPOT"),
-    ("e2e_s", "E2E"),
-    ("schedule_delay_s", "schedule delay"),
-)
+TITLES = {quantity.key: quantity.title for quantity in QUANTITIES} | {
+    "schedule_delay_s": "Schedule delay"
+}
 
 
 def instances_table(found: Sequence[Instance]) -> Table:
@@ -99,7 +97,7 @@ def print_run(console: Console, run: Run) -> None:
     table.add_column("")
     for column in ("count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"):
         table.add_column(column, justify="right")
-    for key, title in LATENCIES:
+    for key, title in TITLES.items():
         line = summary[key]
         if line["count"]:
             cells = [line[c] for c in ("mean", "p50", "p90", "p95", "p99", "p999", "max")]
@@ -130,3 +128,33 @@ def _memory_bytes(instance: Instance) -> float | None:
         except (psutil.Error, AttributeError):
             continue
     return float(total) or None
+
+
+def print_comparison(console: Console, runs: Sequence[Run]) -> None:
+    """Runs side by side: the client's numbers, what differs, the engines' own numbers."""
+    comparison = compare(runs)
+    names = [f"({'abcdefgh'[place]})" for place in range(len(runs))]
+    console.print()
+    for name, run in zip(names, runs, strict=True):
+        console.print(f"{name} {run.run_id}", markup=False)
+    for heading, frame in (
+        ("\nWhat differs in engine and load", compare_tables.settings(comparison, names)),
+        ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, names)),
+    ):
+        console.print(heading, style="bold")
+        console.print(_table(frame))
+    loaded = [prepare(run) for run in runs]
+    lines, notes = compare_tables.engine_numbers(loaded, catalog.ENGINES)
+    console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
+    console.print(_table(lines))
+    for note in (*notes, *(f"warning: {warning}" for warning in comparison.warnings)):
+        console.print(note, markup=False, style="yellow")
+
+
+def _table(frame: pd.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in frame.columns:
+        table.add_column(str(column), justify="left" if column == "" else "right", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return table

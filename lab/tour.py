@@ -5,7 +5,6 @@ from rich.rule import Rule
 
 from lab import ask, experiment, services, tables
 from lab.load import Load
-from measure.compare import compare
 from servers import supervisor
 
 QUESTION = "The capital of France is"
@@ -37,7 +36,7 @@ def tour(console: Console) -> None:
     tables.print_run(console, third)
 
     console.print(Rule("4/4  Side by side", align="left"))
-    tables.print_comparison(console, compare([first, second]))
+    tables.print_comparison(console, [first, second])
 
     dashboard = supervisor.up(services.DASHBOARD, say=say)
     say(f"\nDashboard:   {dashboard.base_url}")

@@ -46,6 +46,12 @@ def ensure(environment: Environment, device: Device, say: Say) -> Path:
     return _python(folder)
 
 
+def installed(environment: Environment, device: Device) -> bool:
+    """Whether the environment stands as its requirements are now: `ensure` then costs nothing."""
+    wanted = _fingerprint(environment, device, _requirements(environment, device))
+    return _is_built(paths.environments() / environment.name, wanted)
+
+
 def find_uv() -> str:
     """The uv on PATH, else the one the Makefile puts in the lab's folder; `ServerError` if none."""
     own = paths.ROOT / ".lab" / "tools" / "uv" / "bin" / "uv"

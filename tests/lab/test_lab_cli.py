@@ -1,0 +1,70 @@
+"""The `lab` command as a person uses it: bad input gets a paragraph, never a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def lab(*argv: str, home: Path) -> subprocess.CompletedProcess[str]:
+    env = {
+        **os.environ,
+        "SERVING_LAB_HOME": str(home / "home"),
+        "SERVING_LAB_RUNS": str(home / "runs"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "lab", *argv], capture_output=True, text=True, env=env, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (("up", "vlm"), "vllm"),
+        (("up", "vllm", "--set", "max_num_seq=4"), "max_num_seqs"),
+        (("up", "vllm", "--set", "max_num_seqs=zero"), "max_num_seqs"),
+        (("up", "vllm", "--set", "max_num_seqs=0"), "max_num_seqs"),
+        (("up", "vllm", "--set", "max_num_seqs"), "max_num_seqs"),
+        (("up", "vllm", "--model", "/nowhere"), "/nowhere"),
+        (("up", "vllm", "--model", "tests"), "config.json"),
+        (("run", "vllm", "--scenario", "chatt"), "completion"),
+        (("run", "vllm", "--users", "4", "--rate", "2"), "--rate"),
+        (("run", "vllm", "--duration", "soon"), "30s"),
+        (("run", "vllm", "--duration", "5s", "--warmup", "5s"), "warm-up"),
+        (("run", "prometheus"), "Scenarios"),
+        (("run", "vllm", "--scenario", "classify"), "Scenarios"),
+        (("compare", "one"), "two runs"),
+        (("compare", "one", "two"), "one"),
+        (("logs", "nobody"), "nobody"),
+    ],
+)
+def test_bad_input_is_one_paragraph_that_names_what_was_wrong(
+    argv: tuple[str, ...], named: str, tmp_path: Path
+):
+    done = lab(*argv, home=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "home" / "instances").glob("*.json"))
+
+
+def test_an_empty_lab_says_so_and_stopping_it_is_no_error(tmp_path: Path):
+    assert "nothing runs" in lab("ps", home=tmp_path).stdout
+    down = lab("down", home=tmp_path)
+    assert down.returncode == 0
+    assert "nothing was running" in down.stdout
+
+
+def test_knobs_are_shown_with_the_engines_own_name_for_them(tmp_path: Path):
+    shown = lab("knobs", "vllm", home=tmp_path).stdout
+    assert "max_num_seqs" in shown
+    assert "--max-num-seqs" in shown
+
+
+def test_doctor_names_every_line_and_what_to_do(tmp_path: Path):
+    shown = lab("doctor", home=tmp_path).stdout
+    for what in ("Python", "uv", "memory", "shared memory", "GPU", "Prometheus", "browser"):
+        assert what in shown

@@ -1,0 +1,96 @@
+"""What a load is, and the exact command line it becomes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.durations import parse_duration_s
+from lab.errors import LabError
+from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
+from servers.catalog import ENGINES
+
+CLOSED = Load(scenario="chat", duration_s=30.0, warmup_s=5.0, users=8)
+OPEN = Load(scenario="completion", duration_s=60.0, warmup_s=0.0, rate_rps=2.5)
+
+
+def argv_of(load: Load, protocol: str) -> str:
+    argv = locust_argv(
+        load,
+        host="http://127.0.0.1:8000",
+        model="m",
+        protocol=protocol,
+        run_dir=Path("runs/r"),
+        engine_json=Path("e.json"),
+    )
+    return " ".join(argv)
+
+
+def test_a_closed_loop_starts_all_its_users_at_once():
+    line = argv_of(CLOSED, "openai-chat")
+    assert "-u 8 -r 8" in line
+    assert "--rate" not in line
+    assert "--warmup 5s" in line
+
+
+def test_an_open_loop_names_arrival_and_rate_and_no_users():
+    line = argv_of(OPEN, "openai-completions")
+    assert "--arrival poisson --rate 2.5" in line
+    assert " -u " not in line
+
+
+def test_only_the_classifier_is_given_a_transport():
+    classify = Load(scenario="classify", duration_s=5.0, warmup_s=0.0, users=1, transport="http")
+    assert "--transport http" in argv_of(classify, "kserve-infer")
+    assert "--transport" not in argv_of(CLOSED, "openai-chat")
+
+
+@pytest.mark.parametrize(
+    ("load", "named"),
+    [
+        (replace(CLOSED, scenario="chatt"), "chat, completion, classify"),
+        (replace(CLOSED, users=None), "--users"),
+        (replace(CLOSED, rate_rps=1.0), "--rate"),
+        (replace(CLOSED, users=0), "--users"),
+        (replace(OPEN, rate_rps=0.0), "--rate"),
+        (replace(CLOSED, warmup_s=30.0), "warm-up"),
+        (replace(CLOSED, duration_s=0.5, warmup_s=0.0), "--duration"),
+        (replace(CLOSED, output_tokens=0), "--output-tokens"),
+    ],
+)
+def test_a_load_that_cannot_be_driven_is_refused_by_name(load: Load, named: str):
+    with pytest.raises(LabError, match=named):
+        validated(load)
+
+
+def test_a_fitting_load_passes_unchanged():
+    assert validated(CLOSED) is CLOSED
+    assert validated(OPEN) is OPEN
+
+
+def test_every_scenario_is_a_file_and_some_engine_answers_it():
+    for scenario in SCENARIOS:
+        assert (Path("loadtests") / f"{scenario}.py").exists()
+        assert any(protocol_for(scenario, engine.protocols) for engine in ENGINES.values())
+
+
+def test_an_engine_without_the_protocol_has_none():
+    assert protocol_for("classify", ("openai-chat",)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30.0), ("500ms", 0.5), ("2m", 120.0), ("1h", 3600.0), ("90", 90.0), (" 1.5 s ", 1.5)],
+)
+def test_durations_as_people_write_them(text: str, seconds: float):
+    assert parse_duration_s(text) == pytest.approx(seconds)
+
+
+@given(st.text(max_size=8))
+def test_any_text_is_a_duration_or_a_clear_error(text: str):
+    try:
+        assert parse_duration_s(text) >= 0
+    except LabError as error:
+        assert "30s" in str(error)

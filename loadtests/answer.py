@@ -7,11 +7,11 @@ not recognise as content (role-only, usage, errors, the last), and the last with
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadtests.errors import StreamError
 from loadtests.protocols.contract import Chunk, Protocol
-from loadtests.stream import Answer
+from loadtests.wire import Answer
 from measure.records import Record, Status, TokenSource
 
 CountTokens = Callable[[str], int]
@@ -45,13 +45,36 @@ def to_record(
         failure = None if cancelled else _failure(answer, protocol, reading)
     except StreamError as error:
         failure = error
+    output_tokens, first_chunk_tokens, source = _tokens(reading, count_tokens)
+    record = plain_record(
+        answer, reading.stamps_s, failure,
+        request_id=request_id, worker=worker, scheduled_s=scheduled_s, cancelled=cancelled,
+    )  # fmt: skip
+    return replace(
+        record,
+        prompt_tokens=reading.prompt_tokens,
+        output_tokens=output_tokens,
+        first_chunk_tokens=first_chunk_tokens,
+        token_source=source,
+    )
+
+
+def plain_record(
+    answer: Answer,
+    stamps_s: list[float],
+    failure: StreamError | None,
+    *,
+    request_id: str,
+    worker: int,
+    scheduled_s: float,
+    cancelled: bool,
+) -> Record:
+    """The record of a request whose content arrived at `stamps_s`, no tokens being counted."""
     status, error_text = Status.OK, None
     if failure is not None:
         status, error_text = failure.status, str(failure)
     elif cancelled:
         status, error_text = Status.CANCELLED, "cancelled: the load test ended first"
-    output_tokens, first_chunk_tokens, source = _tokens(reading, count_tokens)
-    stamps_s = reading.stamps_s
     return Record(
         request_id=request_id,
         worker=worker,
@@ -60,10 +83,6 @@ def to_record(
         first_content_s=stamps_s[0] if stamps_s else None,
         last_content_s=stamps_s[-1] if stamps_s else None,
         done_s=answer.done_s,
-        prompt_tokens=reading.prompt_tokens,
-        output_tokens=output_tokens,
-        first_chunk_tokens=first_chunk_tokens,
-        token_source=source,
         chunk_s=stamps_s,
         chunks=len(stamps_s),
         status=status,

@@ -10,7 +10,7 @@ from typing import Any
 
 from loadtests.arrivals import ARRIVALS
 from loadtests.errors import LoadError
-from loadtests.stream import Timeouts, split_url
+from loadtests.wire import Timeouts, split_url
 from measure.errors import MeasureError
 from measure.slo import Slo
 from measure.store import LOGS

@@ -11,7 +11,8 @@ from loadtests.errors import LoadError
 from loadtests.options import Options
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
-from loadtests.stream import Answer, Connection, Sweeper, build_request
+from loadtests.stream import Connection, Sweeper
+from loadtests.wire import Answer, build_request
 from measure.records import Status
 
 

@@ -15,12 +15,9 @@ import errno
 import socket
 import ssl
 import struct
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 import gevent.select
@@ -31,6 +28,7 @@ from loadtests.clock import RunClock
 from loadtests.errors import StreamError
 from loadtests.http1 import ResponseParser
 from loadtests.sse import EventSplitter
+from loadtests.wire import KERNEL_STAMPS, Answer, Timeouts, split_url, usual_clock
 from measure.records import Clock, Status
 
 _SO_TIMESTAMPING = 37
@@ -43,68 +41,9 @@ _KEPT_BODY_BYTES = 256 * 1024
 _SWEEP_S = 0.02
 _TIMESPEC = struct.Struct("qq")
 _CLOCK_SLACK_S = 0.001
-KERNEL_STAMPS = sys.platform == "linux" and struct.calcsize("l") == 8
 
 # The socket class under gevent's: its calls return at once instead of yielding to the loop.
 _PlainSocket = monkey.get_original("socket", "socket")
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long each part may take, in seconds; each overrun is an error of its own name."""
-
-    connect_s: float = 10.0
-    first_token_s: float = 300.0
-    gap_s: float = 120.0
-    total_s: float = 1800.0
-
-
-@dataclass(slots=True)
-class Answer:
-    """What came back for one request. Times are on the run's clock.
-
-    `events[i]` arrived complete at `stamps_s[i]`. `body` holds the (start of the) body where it
-    was not an event stream or the status was not 200. `error` is set if the answer broke off.
-    """
-
-    sent_s: float | None = None
-    status: int | None = None
-    events: list[bytes] = field(default_factory=list)
-    stamps_s: list[float] = field(default_factory=list)
-    body: bytes = b""
-    content_type: str = ""
-    done_s: float | None = None
-    error: StreamError | None = None
-    clock: Clock = Clock.USER
-    received_bytes: int = 0
-
-
-def split_url(url: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port and path prefix of a base URL. Raises `ValueError` if it is not one."""
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http(s) URL")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
-
-
-def build_request(
-    url: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
-) -> bytes:
-    """The bytes of a POST (or of a GET, where there is no body) to `path` under the base URL."""
-    _, host, port, prefix = split_url(url)
-    name = f"[{host}]" if ":" in host else host
-    lines = [
-        f"{'GET' if body is None else 'POST'} {prefix}{path} HTTP/1.1",
-        f"Host: {name}:{port}",
-        "User-Agent: serving-lab",
-        "Accept: text/event-stream, application/json",
-        "Accept-Encoding: identity",
-    ]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
 class Sweeper:
@@ -148,13 +87,16 @@ def kernel_stamps_kept_on() -> Iterator[None]:
 class Connection:
     """One keep-alive connection to one server, used by one request at a time.
 
-    A kept connection that the server closed meanwhile is replaced, and a request that was sent on
-    a used connection and got not a single byte back is sent once more on a fresh one: RFC 9110
-    (9.2.2) and every HTTP client treat that race so. Anything else is the request's own error.
+    A kept connection that the server closed meanwhile is replaced. If the server closes it just
+    as the request is sent, so that not a single byte comes back, the request is sent once more on
+    a fresh one and its clock starts again: a race of keep-alive, not an answer. (A server that
+    took the first try all the same has seen one request more.) Anything else is the request's own
+    error.
     """
 
     def __init__(self, url: str, sweeper: Sweeper, timeouts: Timeouts) -> None:
         self._scheme, self._host, self._port, _ = split_url(url)
+        self._clock_kind = usual_clock(url)
         self._sweeper = sweeper
         self._clock = sweeper.clock
         self._timeouts = timeouts
@@ -178,17 +120,11 @@ class Connection:
         is asked no more after the first yes. A greenlet killed meanwhile leaves `into` with what
         had arrived.
         """
-        kernel = KERNEL_STAMPS and self._scheme == "http"
-        into.clock = Clock.KERNEL if kernel else Clock.USER
+        into.clock = self._clock_kind
         try:
             reused = self._ready()
             self._attempt(request, is_content, into)
-            if (
-                reused
-                and into.error
-                and into.error.kind == "disconnected"
-                and not (into.received_bytes)
-            ):
+            if reused and _raced(into):
                 self.close()
                 into.error = None
                 self._ready()
@@ -273,7 +209,7 @@ class Connection:
         self._splitter = None
         self._is_content = is_content
         self._seen_content = False
-        self._all_kernel = self._socket is not None and KERNEL_STAMPS
+        self._all_kernel = self._clock_kind is Clock.KERNEL
         self._finished.clear()
         into.sent_s = self._last_s = self._clock.now_s()
         self._sweeper.active.add(self)
@@ -408,6 +344,11 @@ def _is_event_stream(parser: ResponseParser, start: bytes) -> bool:
     if "text/event-stream" in parser.headers.get("content-type", ""):
         return True
     return start.lstrip().startswith((b"data:", b"event:", b": ", b":\n"))
+
+
+def _raced(answer: Answer) -> bool:
+    error = answer.error
+    return error is not None and error.kind == "disconnected" and not answer.received_bytes
 
 
 def _timeout(kind: str, what: str, limit_s: float) -> StreamError:

@@ -7,21 +7,25 @@ request at the time its arrival process wanted it.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from gevent.pool import Group
 from locust import User, task
 from locust.exception import StopUser
 
-from loadtests.answer import to_record
+from loadtests.answer import plain_record, to_record
 from loadtests.arrivals import ARRIVALS
 from loadtests.options import Options
 from loadtests.preflight import find_model
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
 from loadtests.session import Session
-from loadtests.stream import Answer, Connection, build_request
-from measure.records import Clock, Record, Status
+from loadtests.stream import Connection
+from loadtests.wire import Answer, build_request, usual_clock
+from measure.records import Clock, Record
+
+DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
 
 
 class LoadUser(User):
@@ -34,6 +38,7 @@ class LoadUser(User):
     abstract = True
     session: ClassVar[Session]
     protocols: ClassVar[tuple[str, ...]]
+    clock = Clock.USER
 
     @classmethod
     def find_model(cls, options: Options) -> str:
@@ -58,8 +63,16 @@ class LoadUser(User):
         raise NotImplementedError
 
     def record(self, answer: Answer, number: int, scheduled_s: float, cancelled: bool) -> Record:
-        """The record of an answer."""
-        raise NotImplementedError
+        """The record of an answer without tokens; a protocol that counts them says more."""
+        return plain_record(
+            answer,
+            answer.stamps_s,
+            answer.error,
+            request_id=f"0-{number}",
+            worker=0,
+            scheduled_s=scheduled_s,
+            cancelled=cancelled,
+        )
 
     def on_start(self) -> None:
         """Locust: the user starts."""
@@ -114,7 +127,7 @@ class LoadUser(User):
                 if run.stopping.wait(max(0.0, scheduled_s - run.clock.now_s())):
                     break
                 if len(flying) >= options.max_in_flight:
-                    run.recorder.dropped(_dropped(number, scheduled_s))
+                    run.recorder.dropped(self._dropped(number, scheduled_s))
                 else:
                     flying.spawn(self._one_of_open_loop, idle, request, number, scheduled_s)
             flying.join()
@@ -132,6 +145,10 @@ class LoadUser(User):
         finally:
             idle.append(client)
 
+    def _dropped(self, number: int, scheduled_s: float) -> Record:
+        record = self.record(Answer(clock=self.clock), number, scheduled_s, True)
+        return replace(record, error=DROPPED)
+
 
 class StreamingUser(LoadUser):
     """Asks for streamed text over HTTP, in one of the streaming protocols."""
@@ -142,6 +159,7 @@ class StreamingUser(LoadUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         options = self.session.options
+        self.clock = usual_clock(options.host)
         self._protocol: Protocol = STREAMING[options.protocol]
         self._path = self._protocol.path(self.session.model)
         self._is_content: Callable[[bytes], bool] = self._protocol.surely_content
@@ -173,14 +191,3 @@ class StreamingUser(LoadUser):
             cancelled=cancelled,
             count_tokens=self.session.count_tokens,
         )
-
-
-def _dropped(number: int, scheduled_s: float) -> Record:
-    return Record(
-        request_id=f"0-{number}",
-        worker=0,
-        scheduled_s=scheduled_s,
-        status=Status.CANCELLED,
-        error="max_in_flight: as many requests were under way as --max-in-flight allows",
-        clock=Clock.KERNEL,
-    )

@@ -17,7 +17,14 @@ _surely_content = re.compile(rb'"text_output": ?"[^"]').search
 
 
 def _body(ask: Ask) -> dict[str, Any]:
-    return {"text_input": ask.prompt, "max_tokens": ask.output_tokens, "stream": True}
+    # What the model does not take as an input, Triton hands it as a parameter: no harm.
+    return {
+        "text_input": ask.prompt,
+        "max_tokens": ask.output_tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+    }
 
 
 def _count(document: dict[str, Any], key: str) -> int | None:
@@ -37,6 +44,7 @@ def read(payload: bytes) -> Chunk:
         text=text if isinstance(text, str) else "",
         prompt_tokens=_count(document, "prompt_tokens"),
         output_tokens=_count(document, "output_tokens"),
+        finished=bool(document.get("finish_reason")),
     )
 
 

@@ -1,0 +1,75 @@
+"""What goes over the wire and what comes back: requests as bytes, answers as facts. Pure."""
+
+import struct
+import sys
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from loadtests.errors import StreamError
+from measure.records import Clock
+
+# The layout of the kernel's stamp below is that of 64-bit Linux.
+KERNEL_STAMPS = sys.platform == "linux" and struct.calcsize("l") == 8
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long each part may take, in seconds; each overrun is an error of its own name."""
+
+    connect_s: float = 10.0
+    first_token_s: float = 300.0
+    gap_s: float = 120.0
+    total_s: float = 1800.0
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back for one request. Times are on the run's clock.
+
+    `events[i]` arrived complete at `stamps_s[i]`. `body` holds the (start of the) body where it
+    was not an event stream or the status was not 200. `error` is set if the answer broke off.
+    """
+
+    sent_s: float | None = None
+    status: int | None = None
+    events: list[bytes] = field(default_factory=list)
+    stamps_s: list[float] = field(default_factory=list)
+    body: bytes = b""
+    content_type: str = ""
+    done_s: float | None = None
+    error: StreamError | None = None
+    clock: Clock = Clock.USER
+    received_bytes: int = 0
+
+
+def split_url(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path prefix of a base URL. Raises `ValueError` if it is not one."""
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http(s) URL")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
+def usual_clock(url: str) -> Clock:
+    """Who stamps what comes from there, if all is well: nobody but us can look into TLS."""
+    return Clock.KERNEL if KERNEL_STAMPS and split_url(url)[0] == "http" else Clock.USER
+
+
+def build_request(
+    url: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
+) -> bytes:
+    """The bytes of a POST (or of a GET, where there is no body) to `path` under the base URL."""
+    _, host, port, prefix = split_url(url)
+    name = f"[{host}]" if ":" in host else host
+    lines = [
+        f"{'GET' if body is None else 'POST'} {prefix}{path} HTTP/1.1",
+        f"Host: {name}:{port}",
+        "User-Agent: serving-lab",
+        "Accept: text/event-stream, application/json",
+        "Accept-Encoding: identity",
+    ]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")

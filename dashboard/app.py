@@ -10,7 +10,9 @@ _ROOT = str(Path(__file__).resolve().parent.parent)
 if _ROOT not in sys.path:
     sys.path.append(_ROOT)
 
-st.set_page_config(page_title="Serving Lab", page_icon=":material/speed:", layout="wide")
+# An icon of our own: Streamlit would fetch one of its set from the internet.
+_ICON = str(Path(__file__).with_name("icon.svg"))
+st.set_page_config(page_title="Serving Lab", page_icon=_ICON, layout="wide")
 
 PAGES = [
     st.Page("views/live.py", title="Live", icon=":material/monitoring:", default=True),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dashboard.histograms import Bounds, quantile_bounds
+from measure.server_histogram import Bounds, quantile_bounds
 from measure.server_series import HistogramIncrease, histogram_increase
 from measure.window import Window
 from servers.contract import Metric

@@ -159,17 +159,6 @@ def _add_band(figure: go.Figure, band: Band, unit: units.Unit, step_s: float) ->
             fill="tonexty",
             fillcolor=band.line.fill(0.28),
             showlegend=i == 0,
-            text=[between(band.lower[j], band.upper[j], unit) for j in piece],
+            text=[units.between(band.lower[j], band.upper[j], unit) for j in piece],
             hovertemplate="%{text}",
         )
-
-
-def between(lower: float, upper: float, unit: units.Unit) -> str:
-    """Bounds in words: `20 ms to 40 ms`, `≤ 10 ms (finer than its buckets)`, `> 80 s`."""
-    if math.isinf(upper):
-        return f"> {units.show(lower, unit)}"
-    if lower == upper:
-        return units.show(upper, unit)
-    if lower <= 0:
-        return f"≤ {units.show(upper, unit)}"
-    return f"{units.show(lower, unit)} to {units.show(upper, unit)}"

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dashboard import histograms, panels, prometheus, promql
+from dashboard import panels, prometheus, promql
 from dashboard.figures import Band, Curve
-from dashboard.histograms import Bounds
 from dashboard.panels import Panel, Query
 from dashboard.prometheus import Answer, Failure, Series
 from dashboard.theme import Line
+from measure.errors import MeasureError
+from measure.server_histogram import Bounds, quantile_bounds
 from servers import instances
 from servers.catalog import ENGINES
 from servers.contract import Metric
@@ -228,10 +229,17 @@ def _from_buckets(query: Query, several: Sequence[Series]) -> Reading:
             rates.setdefault(time_s, {})[le * query.scale] = value
     times = tuple(sorted(rates))
     bounds = {
-        quantile: tuple(histograms.quantile_bounds(rates[time], quantile) for time in times)
-        for quantile in QUANTILES
+        quantile: tuple(_bounds(rates[time], quantile) for time in times) for quantile in QUANTILES
     }
     return Reading(query.label, query.note, times, bounds=bounds)
+
+
+def _bounds(rates: Mapping[float, float], quantile: float) -> Bounds | None:
+    """The bounds, `None` where nothing was observed or the scrape was torn."""
+    try:
+        return quantile_bounds(rates, quantile)
+    except MeasureError:
+        return None
 
 
 def _from_summary(query: Query, several: Sequence[Series]) -> Reading:

@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dashboard import promql, tiles, units
-from dashboard.figures import between
-from dashboard.histograms import Bounds
 from dashboard.live import PanelReadings, Reading, Source, title_of
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Tile
+from measure.server_histogram import Bounds
 
 _ENGINE = (
     ("TTFT p50", "ttft", 0.5),
@@ -67,7 +66,8 @@ def _fact(
         bounds = _bounds(several, quantile, span, age_s)
         if bounds is None:
             return Fact(label, units.show(None, unit), "Nothing observed now.")
-        return Fact(label, short(bounds, unit), f"From the histogram: {_between(bounds, unit)}.")
+        words = units.between(bounds.lower, bounds.upper, unit)
+        return Fact(label, words, f"From the histogram's buckets: {words}.")
     values = [reading.last(span.end_s, age_s) for reading in several if not reading.label]
     values = values or [reading.last(span.end_s, age_s) for reading in several]
     known = [value for value in values if math.isfinite(value)]
@@ -85,25 +85,4 @@ def _bounds(
             if (found := reading.last_bounds(quantile, span.end_s, age_s))
         ),
         None,
-    )
-
-
-def _between(bounds: Bounds, unit: units.Unit) -> str:
-    return between(bounds.lower, bounds.upper, unit)
-
-
-def short(bounds: Bounds, unit: units.Unit) -> str:
-    """The bounds in the width of a tile: `20–40 ms`, `< 10 ms`, `> 80 s`."""
-    if math.isinf(bounds.upper):
-        return f"> {units.show(bounds.lower, unit)}"
-    if bounds.lower <= 0:
-        return f"≤ {units.show(bounds.upper, unit)}"
-    if bounds.lower == bounds.upper:
-        return units.show(bounds.upper, unit)
-    low, low_unit = units.show(bounds.lower, unit).rsplit(" ", 1)
-    high, high_unit = units.show(bounds.upper, unit).rsplit(" ", 1)
-    return (
-        f"{low}–{high} {high_unit}"
-        if low_unit == high_unit
-        else f"{low} {low_unit}–{high} {high_unit}"
     )

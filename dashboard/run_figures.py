@@ -21,11 +21,16 @@ _TAIL_TICKS = {1.0: "p0", 0.5: "p50", 0.1: "p90", 0.05: "p95", 0.01: "p99", 0.00
 
 @dataclass(frozen=True)
 class Sample:
-    """One run's values of one metric: sorted, without NaN; `name` is how the page calls it."""
+    """One run's values of one metric: sorted, without NaN; `name` is how the page calls it.
+
+    `intervals` (survival to low and high) are given where the values are not independent of each
+    other, as the gaps of one request are not; otherwise they follow from the values.
+    """
 
     name: str
     line: Line
     values: Floats
+    intervals: Mapping[float, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,27 +84,39 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     return figure
 
 
-def tail_points(values: Floats) -> Tail:
-    """The tail of a sorted sample down to p99.9, each quantile one the sample carries."""
+def tail_points(sample: Sample) -> Tail:
+    """The tail of a sample down to p99.9, each quantile one the sample carries."""
+    values = sample.values
     count = values.size
     wanted = np.geomspace(1.0, FURTHEST_SURVIVAL, 300)
     survival = [s for s in wanted.tolist() if s < 1 and quantiles.carried(count, 1 - s)]
     value = [values[quantiles.rank(count, 1 - s) - 1] for s in survival]
-    edges = [(s, pair) for s in survival[::5] if (pair := quantiles.interval_ranks(count, 1 - s))]
+    intervals = _intervals(values, survival) if sample.intervals is None else sample.intervals
+    edges = sorted(intervals.items(), reverse=True)
     return Tail(
         np.array(survival),
         np.array(value),
-        np.array([s for s, _ in edges]),
-        np.array([values[low - 1] for _, (low, _) in edges]),
-        np.array([values[high - 1] for _, (_, high) in edges]),
+        np.array([at for at, _ in edges]),
+        np.array([low for _, (low, _) in edges]),
+        np.array([high for _, (_, high) in edges]),
     )
+
+
+def _intervals(values: Floats, survival: Sequence[float]) -> dict[float, tuple[float, float]]:
+    """Binomial intervals of every fifth quantile: what independent values carry."""
+    found = {}
+    for s in survival[::-5]:
+        pair = quantiles.interval_ranks(values.size, 1 - s)
+        if pair:
+            found[s] = (float(values[pair[0] - 1]), float(values[pair[1] - 1]))
+    return found
 
 
 def tail(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     """Latency against the percentile on a log-survival axis, to p99.9, with 95% intervals."""
     figure = go.Figure()
     for sample in samples:
-        points = tail_points(sample.values)
+        points = tail_points(sample)
         name = text.figure(sample.name)
         if points.interval_survival.size > 1:
             figure.add_scatter(

@@ -1,5 +1,6 @@
 """Runs read for the Compare page: opened once, cut to their window, ready to draw."""
 
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 
 from measure import latency, window
 from measure.errors import MeasureError
-from measure.quantiles import Floats
+from measure.quantiles import LEVELS, Floats
 from measure.store import Run, open_run
 from measure.summary import QUANTITIES
 from servers import paths
@@ -18,6 +19,9 @@ ROOT_VARIABLE = "SERVING_LAB_RUNS"
 _MOST_BINS = 80
 _BINS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
+POOLED = "chunk_gap_s"
+"""The quantity with several values a request, which therefore depend on each other."""
+
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -25,14 +29,27 @@ Fingerprint = tuple[tuple[str, int, int], ...]
 class LoadedRun:
     """A run and what is drawn of it. Shared between readers: nothing in it may be changed.
 
-    `values` maps each quantity of `measure.summary.QUANTITIES` to its sorted values in the
-    window, NaN left out; `tokens_per_s` is output tokens a second over the run's own time.
+    `values` maps each quantity of a summary to its sorted values in the
+    window, NaN left out; `tokens_per_s` is output tokens a second over the run's own time;
+    `tokens_per_chunk` is NaN if unknown.
     """
 
     run: Run
     values: Mapping[str, Floats]
     tokens_per_s: tuple[Floats, Floats]
-    window: window.Window
+    tokens_per_chunk: float
+
+    def intervals(self, key: str) -> dict[float, tuple[float, float]] | None:
+        """The summary's intervals by survival, for values that depend on each other.
+
+        `None` for independent values, whose intervals follow from the values themselves.
+        """
+        if key != POOLED:
+            return None
+        ci95 = self.run.summary[key]["ci95"]
+        return {
+            1 - LEVELS[name]: (pair[0], pair[1]) for name, pair in ci95.items() if pair is not None
+        }
 
     @property
     def run_id(self) -> str:
@@ -74,17 +91,14 @@ def load(path: Path) -> LoadedRun | Unreadable:
 
 
 def prepare(run: Run) -> LoadedRun:
-    """Cut the run to its window and sort its values."""
-    warmup_s = float(run.manifest["load"].get("warmup_s") or 0.0)
-    span = window.Window(warmup_s, warmup_s + float(run.summary.get("window_s") or 0.0))
-    open_loop = window.is_open_loop(run.manifest)
-    wanted = span.holds(window.wanted_s(run.records, open_loop=open_loop))
-    chosen = run.records.filter(wanted)
+    """Sort the values of the requests that count."""
+    chosen = run.counted
     values = {}
     for name, quantity in QUANTITIES.items():
         sample = quantity(chosen)
         values[name] = np.sort(sample[~np.isnan(sample)])
-    return LoadedRun(run, values, token_rate(run), span)
+    values[POOLED] = np.sort(latency.chunk_gaps(chosen).gap_s)
+    return LoadedRun(run, values, token_rate(run), tokens_per_chunk(run))
 
 
 def token_rate(run: Run) -> tuple[Floats, Floats]:
@@ -104,12 +118,12 @@ def token_rate(run: Run) -> tuple[Floats, Floats]:
     return starts + width_s / 2, np.array(rates)
 
 
-def chunk_share(run: Run) -> float:
+def tokens_per_chunk(run: Run) -> float:
     """Output tokens for each content chunk: above 1, chunk gaps are not ITL. NaN if unknown."""
     tokens = latency.column(run.records, "output_tokens")
     chunks = latency.column(run.records, "chunks")
     known = ~np.isnan(tokens) & (chunks > 0)
-    return float(tokens[known].sum() / chunks[known].sum()) if known.any() else float("nan")
+    return float(tokens[known].sum() / chunks[known].sum()) if known.any() else math.nan
 
 
 def names_in(values: Sequence[str], known: Collection[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from dashboard import text
 from dashboard.theme import Line
@@ -19,6 +20,19 @@ class Fact:
     help: str = ""
 
 
+Mood = Literal["good", "doubtful", "bad"]
+_MOODS: dict[Mood, str] = {"good": "#00805e", "doubtful": "#a35a00", "bad": "#b3261e"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A word in a coloured box beside a title; the word says it too, for who sees no colour."""
+
+    word: str
+    mood: Mood
+    help: str = ""
+
+
 @dataclass(frozen=True)
 class Tile:
     """One engine, load test or run: what it is called, how it is, its facts."""
@@ -27,6 +41,7 @@ class Tile:
     subtitle: str
     line: Line
     facts: Sequence[Fact]
+    mark: Mark | None = None
 
 
 def render(tiles: Sequence[Tile]) -> str:
@@ -53,9 +68,19 @@ def _tile(tile: Tile) -> str:
         f'title="{_escaped(tile.title)}">{_escaped(tile.title)}</strong>'
         '<span style="opacity:.72;font-size:.85em;overflow:hidden;text-overflow:ellipsis;'
         f'flex:1 1 40px;min-width:0" title="{_escaped(tile.subtitle)}">'
-        f"{_escaped(tile.subtitle)}</span></div>"
+        f"{_escaped(tile.subtitle)}</span>{_mark(tile.mark)}</div>"
         '<div style="display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:4px 10px;'
         f'margin-top:4px">{facts}</div></div>'
+    )
+
+
+def _mark(mark: Mark | None) -> str:
+    if mark is None:
+        return ""
+    return (
+        f'<span title="{_escaped(mark.help, 600)}" style="flex:none;border-radius:4px;'
+        f"padding:0 7px;font-size:.8em;line-height:1.6;color:#fff;"
+        f'background:{_MOODS[mark.mood]}">{_escaped(mark.word)}</span>'
     )
 
 

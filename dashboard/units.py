@@ -74,3 +74,21 @@ def _prefixed(value: float, unit: str, prefixes: tuple[str, ...]) -> str:
             return f"{figures(value)} {prefix}{unit}"
         value /= 1000
     return f"{figures(value)} {prefixes[-1]}{unit}"
+
+
+def between(lower: float, upper: float, unit: Unit) -> str:
+    """Bounds of a quantile: `20–40 ms`, `≤ 10 ms` (in the first bucket), `> 80 s` (the last)."""
+    if math.isinf(upper):
+        return f"> {show(lower, unit)}"
+    if lower <= 0:
+        return f"≤ {show(upper, unit)}"
+    if lower == upper:
+        return show(upper, unit)
+    low, high = show(lower, unit), show(upper, unit)
+    same = low.rpartition(" ")[2] == high.rpartition(" ")[2]
+    return f"{low.rpartition(' ')[0] if same else low}–{high}"
+
+
+def figures_or_dash(value: float | None) -> str:
+    """The figures alone, a dash where there is no value."""
+    return _NOTHING if value is None or not math.isfinite(value) else figures(value)

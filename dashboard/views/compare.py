@@ -2,15 +2,18 @@
 
 import streamlit as st
 
-from dashboard import compare_tables, compare_tiles, run_figures, runs, text, theme, units
+from dashboard import compare_tables, compare_tiles, run_figures, runs, text, theme
 from dashboard.quantities import QUANTITIES, quantity
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
+from measure.compare import Comparison, compare
 from measure.store import RunInfo, list_runs
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
 MOST_RUNS = 6
+MOST_REMARKS = 3
+TABLE_HEIGHT = 420
 _TO_MAKE = """lab run {first} --users 4
 lab run {first} --users 16"""
 
@@ -54,9 +57,10 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     dark = st.context.theme.type == "dark"
     lines = theme.lines_for_runs([one.run_id for one in loaded], dark)
     st.html(compare_tiles.render(loaded, lines))
-    _remarks(loaded)
+    comparison = compare([one.run for one in loaded]) if len(loaded) > 1 else None
+    _remarks(loaded, comparison)
     _latency(loaded, lines)
-    _tables(loaded)
+    _tables(loaded, comparison)
     _more_figures(loaded, lines)
     _engine_side(loaded)
 
@@ -106,20 +110,16 @@ def _unknown(known: set[str], root: str) -> None:
         )
 
 
-def _remarks(loaded: list[LoadedRun]) -> None:
+def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     """What a reader must know before believing the figures."""
-    for one in loaded:
-        name = text.markdown(one.run_id)
-        if one.run.running:
-            st.info(f"**{name}** is still going on; what is here grows.", icon=":material/sync:")
-        verdict = one.run.summary["client"]
-        if verdict["verdict"] != "valid" and not one.run.running:
-            reasons = "; ".join(text.markdown(reason) for reason in verdict["reasons"])
-            colour = "red" if verdict["verdict"] == "invalid" else "orange"
-            st.markdown(f":{colour}-badge[{verdict['verdict']}] **{name}**: {reasons}.")
-    for remark in compare_tables.remarks([one.run for one in loaded]):
-        st.markdown(f":orange-badge[mind] {text.markdown(remark, 500)}")
-    if len(loaded) == 1:
+    remarks = list(comparison.warnings) if comparison else compare_tables.doubts(loaded[0].run)
+    if remarks:
+        few, rest = remarks[:MOST_REMARKS], remarks[MOST_REMARKS:]
+        st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in few))
+        if rest:
+            with st.expander(f"{len(rest)} more to mind"):
+                st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in rest))
+    if comparison is None:
         st.caption("One run. Choose a second above to compare it with.")
 
 
@@ -134,7 +134,7 @@ def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
         measured,
         default=measured[0],
         required=True,
-        format_func=titles.get,
+        format_func=lambda key: titles[key],
         key="metric",
         bind="query-params",
         label_visibility="collapsed",
@@ -155,6 +155,12 @@ def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
         )
         _chart(run_figures.tail(samples, chosen.unit), "tail", f"Tail of {chosen.title}")
     _carried(samples)
+    packed = [one.run_id for one in loaded if one.tokens_per_chunk > 1.05]
+    if chosen.key == "chunk_gap_s" and packed:
+        st.caption(
+            f"In {text.markdown(', '.join(packed))} chunks hold several tokens: these gaps are "
+            "not ITL."
+        )
 
 
 def _carried(samples: list[Sample]) -> None:
@@ -167,21 +173,22 @@ def _carried(samples: list[Sample]) -> None:
         )
 
 
-def _tables(loaded: list[LoadedRun]) -> None:
-    several = [one.run for one in loaded]
-    left, right = st.columns([3, 2]) if len(several) > 1 else (st.container(), None)
-    with left:
-        st.subheader("Numbers", anchor=False)
-        st.dataframe(compare_tables.numbers(several), hide_index=True, height="content")
-        st.caption("In brackets: the 95% interval of the quantile. – : the sample cannot carry it.")
-    if right is not None:
-        with right:
-            st.subheader("Settings that differ", anchor=False)
-            differ = compare_tables.settings(several)
-            if differ.empty:
-                st.caption("None: the runs repeat each other.")
-            else:
-                st.dataframe(differ, hide_index=True, height="content")
+def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
+    note = "In brackets: the 95% interval of the quantile. – : the sample cannot carry it."
+    st.subheader("Numbers", anchor=False)
+    if comparison is None:
+        st.dataframe(compare_tables.numbers_of_one(loaded[0].run), hide_index=True)
+        st.caption(note)
+        return
+    names = [one.run_id for one in loaded]
+    st.dataframe(compare_tables.numbers(comparison, names), hide_index=True, height=TABLE_HEIGHT)
+    st.caption(note)
+    st.subheader("Settings that differ", anchor=False)
+    differ = compare_tables.settings(comparison, names)
+    if differ.empty:
+        st.caption("None: the runs repeat each other.")
+    else:
+        st.dataframe(differ, hide_index=True)
 
 
 def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
@@ -202,16 +209,16 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
             help="Tokens that arrived, over seconds from the run's start; warm-up is shaded.",
         )
         rates = {one.run_id: one.tokens_per_s for one in loaded}
-        warmup_s = max(one.window.start_s for one in loaded)
+        warmup_s = max(one.run.window.start_s for one in loaded)
         figure = run_figures.over_time(rates, lines, "tok/s", warmup_s)
         _chart(figure, "tokens", "Output tokens per second over the run")
 
 
 def _engine_side(loaded: list[LoadedRun]) -> None:
     st.subheader("The engine's own numbers beside the client's", anchor=False)
-    table, notes = compare_tables.engine_side(loaded, ENGINES)
+    table, notes = compare_tables.engine_numbers(loaded, ENGINES)
     if not table.empty:
-        st.dataframe(table, hide_index=True, height="content")
+        st.dataframe(table, hide_index=True)
         st.caption(
             "Engine: the bucket of its histogram that holds the quantile, over the same window. "
             "Client: exact, from the records. The client's includes the network and HTTP."
@@ -221,7 +228,9 @@ def _engine_side(loaded: list[LoadedRun]) -> None:
 
 
 def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:
-    return [Sample(one.run_id, lines[one.run_id], one.values[key]) for one in loaded]
+    return [
+        Sample(one.run_id, lines[one.run_id], one.values[key], one.intervals(key)) for one in loaded
+    ]
 
 
 def _chart(figure: object, key: str, alt: str) -> None:

@@ -106,7 +106,8 @@ def _section(
 ) -> None:
     members = [one for one in readings if one.panel.group == group]
     drawable = [one for one in members if one.by_source]
-    if not drawable and group != "engine":
+    notes = list(dict.fromkeys(note for one in members for note in one.notes))
+    if not drawable and not notes:
         return
     st.subheader(title, anchor=False)
     for start in range(0, len(drawable), COLUMNS):
@@ -114,7 +115,6 @@ def _section(
         for column, one in zip(st.columns(COLUMNS), row, strict=False):
             with column:
                 _panel(one, lines, span, quantile_name)
-    notes = list(dict.fromkeys(note for one in members for note in one.notes))
     if notes:
         with st.expander(f"What is not shown, or shown otherwise, and why ({len(notes)})"):
             st.markdown("\n".join(f"- {text.markdown(note)}" for note in notes))

@@ -1,0 +1,162 @@
+"""Tables of the Compare page, as data frames of text. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dashboard import engine_side, text, units
+from dashboard.quantities import quantity
+from dashboard.runs import LoadedRun
+from dashboard.units import Unit
+from measure.compare import Cell, Change, Comparison, Row
+from measure.store import Run, RunInfo
+from servers.contract import Engine
+
+_SCALARS = {
+    "requests.total": "Requests",
+    "requests.failed": "Failed",
+    "offered_rps": "Offered",
+    "achieved_rps": "Achieved",
+    "goodput_rps": "Goodput",
+    "slo_attainment": "SLO attainment",
+    "output_tokens_per_s": "Output tokens",
+}
+_UNITS: dict[str, Unit] = {
+    "s": "s",
+    "requests": "count",
+    "requests/s": "rps",
+    "tokens/s": "tok/s",
+    "ratio": "ratio",
+}
+_LEVELS = {"p999": "p99.9"}
+
+
+def title(info: RunInfo) -> str:
+    """A run in a list of choices: its folder, a name someone gave it, whether it is whole."""
+    words = text.plain(info.run_id)
+    if info.manifest and info.manifest["name"] not in (info.run_id, ""):
+        words += f" ({text.plain(info.manifest['name'], 60)})"
+    if info.running:
+        words += " · running"
+    elif not info.finished:
+        words += " · unfinished"
+    return words
+
+
+def doubts(run: Run) -> list[str]:
+    """What to beware of in one run (of several, `Comparison.warnings` says it)."""
+    found = []
+    client = run.summary["client"]
+    if client["verdict"] != "valid":
+        found.append(f"{run.path.name} is {client['verdict']}: {'; '.join(client['reasons'])}.")
+    if not run.finished:
+        state = "still goes on" if run.running else "was cut off"
+        found.append(f"{run.path.name} {state}: its numbers are of what had ended by then.")
+    return found
+
+
+def numbers(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
+    """Every number of every run with its interval; for two runs also their ratio."""
+    rows = []
+    for row in comparison.rows:
+        if all(cell.value is None for cell in row.cells):
+            continue
+        line = {"": _row_title(row)}
+        for name, cell in zip(names, row.cells, strict=True):
+            line[name] = _cell(cell, _UNITS[row.unit])
+        if len(names) == 2:
+            line["second ÷ first"] = _ratio(row.change)
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def numbers_of_one(run: Run) -> pd.DataFrame:
+    """The latencies of one run: a line for each quantity, a column for each quantile."""
+    rows = []
+    for key in ("ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s", "e2e_s"):
+        facts = run.summary[key]
+        if not facts["count"]:
+            continue
+        known = quantity(key)
+        line = {"": known.title if known else key, "count": f"{facts['count']:,}"}
+        for level in ("p50", "p90", "p95", "p99", "p999"):
+            pair = facts["ci95"].get(level)
+            cell = Cell(facts[level], (pair[0], pair[1]) if pair else None)
+            line[_LEVELS.get(level, level)] = _cell(cell, "s")
+        line["max"] = units.show(facts["max"], "s")
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
+    """Facts of engine, load and versions that are not the same in all runs."""
+    rows = [
+        {"": setting.name}
+        | {name: _value(value) for name, value in zip(names, setting.values, strict=True)}
+        for setting in comparison.settings
+    ]
+    return pd.DataFrame(rows)
+
+
+def engine_numbers(
+    loaded: Sequence[LoadedRun], engines: Mapping[str, Engine]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The engines' own histograms beside the client's numbers, and why a run has none."""
+    rows, notes = [], []
+    for one in loaded:
+        series = one.run.server_metrics
+        engine = engines.get(str(one.run.manifest["engine"].get("name")))
+        if series is None:
+            notes.append(f"{one.run_id}: no server_metrics.parquet was kept with this run.")
+            continue
+        lines = engine_side.engine_lines(
+            series, engine.metrics if engine else (), one.run.window, one.run.summary
+        )
+        if not lines:
+            notes.append(f"{one.run_id}: its engine's series hold no histogram the lab knows.")
+        for line in lines:
+            bounds = line.bounds
+            rows.append(
+                {
+                    "run": one.run_id,
+                    "": f"{line.title} {line.level}",
+                    "engine": units.between(bounds.lower, bounds.upper, "s") if bounds else "–",
+                    "client": units.show(line.client_s, "s") if line.client_s else "",
+                    "engine's mean": units.show(line.mean_s, "s"),
+                    "observations": f"{line.count:,.0f}",
+                    "metric": line.metric,
+                }
+            )
+    return pd.DataFrame(rows), notes
+
+
+def _row_title(row: Row) -> str:
+    if row.quantile is None:
+        return _SCALARS.get(row.metric, row.metric)
+    known = quantity(row.metric)
+    words = known.title if known else row.metric.removesuffix("_s").replace("_", " ").capitalize()
+    return f"{words} {_LEVELS.get(row.quantile, row.quantile)}"
+
+
+def _cell(cell: Cell, unit: Unit) -> str:
+    shown = f"{cell.value:,.0f}" if unit == "count" and cell.value else units.show(cell.value, unit)
+    if cell.ci95 is None:
+        return shown
+    return f"{shown}  [{units.between(*cell.ci95, unit)}]"
+
+
+def _ratio(change: Change | None) -> str:
+    if change is None or change.ratio is None:
+        return ""
+    words = f"× {units.figures(change.ratio)}"
+    if change.ratio_ci95 is not None:
+        low, high = (units.figures(edge) for edge in change.ratio_ci95)
+        words += f"  [{low}–{high}]"
+    return words + {True: "  differ", False: "  not told apart", None: ""}[change.apart]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    return "–" if value is None else text.plain(value, 120)

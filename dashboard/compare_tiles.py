@@ -1,0 +1,78 @@
+"""The numbers at the top of the Compare page. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dashboard import tiles, units
+from dashboard.runs import LoadedRun
+from dashboard.theme import Line
+from dashboard.tiles import Fact, Mark, Mood, Tile
+from measure.store import Run
+from measure.window import is_open_loop
+
+_MOOD: dict[str, Mood] = {"valid": "good", "suspect": "doubtful", "invalid": "bad"}
+
+
+def render(loaded: Sequence[LoadedRun], lines: Mapping[str, Line]) -> str:
+    """One tile for each run."""
+    return tiles.render([_tile(one.run, one.run_id, lines[one.run_id]) for one in loaded])
+
+
+def load_in_words(manifest: Mapping[str, Any]) -> str:
+    """`16 users`, `poisson 4/s`: what was asked of the server."""
+    arrival = manifest["load"]["arrival"]
+    if is_open_loop(dict(manifest)):
+        return f"{arrival['kind']} {units.show(arrival.get('rate_rps'), 'rps')}"
+    users = arrival.get("users")
+    return f"{users} {'user' if users == 1 else 'users'}" if users else str(arrival["kind"])
+
+
+def _tile(run: Run, name: str, line: Line) -> Tile:
+    engine = run.manifest["engine"]
+    words = [engine.get("name"), load_in_words(run.manifest)]
+    if run.manifest["name"] != run.run_id:
+        words.insert(0, run.manifest["name"])
+    return Tile(
+        name, " · ".join(str(word) for word in words if word), line, _facts(run), _mark(run)
+    )
+
+
+def _mark(run: Run) -> Mark:
+    client = run.summary["client"]
+    if run.running:
+        return Mark("running", "doubtful", "This run still goes on.")
+    verdict = str(client["verdict"])
+    reasons = "; ".join(client["reasons"]) or "nothing speaks against the client's numbers"
+    return Mark(verdict, _MOOD.get(verdict, "bad"), f"The client is {verdict}: {reasons}.")
+
+
+def _facts(run: Run) -> list[Fact]:
+    summary = run.summary
+    ttft = "ttft_from_schedule_s" if is_open_loop(run.manifest) else "ttft_s"
+    from_schedule = " (from schedule)" if ttft != "ttft_s" else ""
+    counts = summary["requests"]
+    third = ("itl_s", "ITL") if summary["itl_s"]["count"] else ("e2e_s", "E2E")
+    goodput = summary.get("goodput_rps")
+    return [
+        _latency(summary, ttft, "p50", "TTFT", f"TTFT{from_schedule}"),
+        _latency(summary, ttft, "p99", "TTFT", f"TTFT{from_schedule}"),
+        _latency(summary, third[0], "p50", third[1], third[1]),
+        _latency(summary, third[0], "p99", third[1], third[1]),
+        Fact("Tokens/s", units.figures_or_dash(summary["output_tokens_per_s"])),
+        Fact("Requests/s", units.figures_or_dash(summary["achieved_rps"]), "Sent, in the window."),
+        Fact(
+            "Goodput/s",
+            units.figures_or_dash(goodput),
+            "Requests per second that met every SLO." if goodput is not None else "No SLO given.",
+        ),
+        Fact("Failed", f"{counts['failed']:,} of {counts['total']:,}"),
+    ]
+
+
+def _latency(summary: Mapping[str, Any], key: str, level: str, short: str, long: str) -> Fact:
+    facts = summary[key]
+    pair = facts["ci95"].get(level)
+    words = f"{long} {level}"
+    if pair:
+        words += f", 95% interval {units.show(pair[0], 's')} to {units.show(pair[1], 's')}"
+    return Fact(f"{short} {level}", units.show(facts[level], "s"), words + ".")

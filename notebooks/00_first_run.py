@@ -33,8 +33,8 @@ from notebooks import checks, kit
 # Four users will ask at the same time. Write your guesses down before you go on:
 #
 # 1. Which engine has the lower TTFT, and by what factor? Which has the lower ITL?
-# 2. An engine computes several answers together, in a *batch*. Suppose it had one place in the batch
-#    and still four users. What would that do to TTFT? What to ITL?
+# 2. An engine computes several answers together, in a *batch*. Suppose there were one place in the
+#    batch, and still four users. What would that do to TTFT? What to ITL?
 
 # %% [markdown]
 # ## Run
@@ -67,8 +67,8 @@ on_vllm = kit.load(vllm, users=4, seconds=15)
 on_triton = kit.load(triton, users=4, seconds=15)
 
 # %% [markdown]
-# The printed `locust` line is the whole load test; you can type it in a terminal. *Can the client be
-# believed?* asks whether the load generator itself kept up. If it did not, no number below counts.
+# The printed `locust` line is the whole load test; you can type it in a terminal. *Can the client
+# be believed?* asks whether the load generator itself kept up. If not, no number below counts.
 
 # %% [markdown]
 # ## Look
@@ -101,10 +101,10 @@ kit.compare(on_vllm, on_triton)
 # %% [markdown]
 # ## Explain
 #
-# The two latencies differ because different work stands behind them. Before the first token the
-# request may wait for a place in the batch, then the model reads the whole prompt (*prefill*). After
-# that, each token costs one step of the model for everybody in the batch (*decode*). So an engine can
-# win on one and lose on the other.
+# The two latencies differ because different work stands behind them. Before the first token a
+# request may wait for a place in the batch; then the model reads the whole prompt (*prefill*).
+# After that, one step of the model gives everybody in the batch one token more (*decode*). So an
+# engine can win on one and lose on the other.
 #
 # Test that with one knob. `max_num_seqs` is the number of places in the batch. Give Triton a single
 # one and repeat the same load.
@@ -129,10 +129,10 @@ print(f"With one place the median TTFT is {waited:.0%} of the median E2E latency
 print(f"and the median ITL is {ratio:.2f} times what it was.")
 
 # %% [markdown]
-# With one place, three of four users wait while the fourth is served. If nothing else took time, the
-# wait would be three quarters of E2E, the whole time from question to last word. Hold the printed
-# share against that, and your second guess against both lines. Nothing in the model got slower: the
-# time is spent in the queue, and only TTFT shows it.
+# With one place, three of four users wait while the fourth is served. If nothing else took time,
+# the wait would be three quarters of E2E, the whole time from question to last word. Hold the first
+# line against that, and both lines against your second guess. Where ITL did not grow and TTFT did,
+# nothing in the model became slower: the time is spent in the queue, and only TTFT shows it.
 #
 # What these numbers cannot say: how the engines compare with another model, longer prompts, more
 # users or a GPU. Nor do they say much of the far tail. An interval for p90 needs 36 requests, for

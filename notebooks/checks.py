@@ -84,7 +84,7 @@ def deepest_quantile(run: Run, *, quantity: str, answer: object) -> Feedback:
         quantity: a key of its summary, such as `ttft_s`.
         answer: the quantile's name, `p50` to `p999`.
     """
-    if answer not in LEVELS:
+    if answer not in list(LEVELS):
         return Feedback(False, f"the answer is one of {', '.join(LEVELS)}, as text.")
     interval = run.summary[quantity]["ci95"]
     carried = [level for level in LEVELS if interval[level] is not None]

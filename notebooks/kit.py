@@ -27,7 +27,7 @@ from servers.contract import Value
 from servers.instances import Instance
 from servers.paths import ROOT
 
-__all__ = ["ask", "compare", "down", "label", "load", "show", "spread", "tails", "up"]
+__all__ = ["ask", "compare", "down", "labels", "load", "show", "spread", "tails", "up"]
 
 _TITLES = {"ttft_s": "TTFT", "itl_s": "ITL", "e2e_s": "E2E"}
 _started: list[str] = []
@@ -81,11 +81,13 @@ def load(
     return run
 
 
-def label(run: Run) -> str:
-    """A short name for a run: its instance and how many users asked."""
-    users = run.manifest["load"]["arrival"].get("users")
-    name = str(run.manifest["engine"]["instance"])
-    return f"{name}, {users} users" if users else name
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Names that tell the runs apart, as short as can be: `triton`, `triton max_num_seqs=1`, …"""
+    for name in (_instance, _with_settings, _with_load):
+        names = [name(run) for run in runs]
+        if len(set(names)) == len(names):
+            return names
+    return [run.run_id for run in runs]
 
 
 def compare(*runs: Run) -> pd.DataFrame:
@@ -94,13 +96,13 @@ def compare(*runs: Run) -> pd.DataFrame:
     A dash stands where the sample is too small to say.
     """
     table: dict[str, list[str]] = {}
-    for run in runs:
+    for name, run in zip(labels(runs), runs, strict=True):
         summary = run.summary
         cells = [str(summary["requests"]["ok"]), str(summary["requests"]["failed"])]
         cells.append(units.show(summary["output_tokens_per_s"], "tok/s"))
         for quantity in _TITLES:
             cells += [_cell(summary[quantity], level) for level in LEVELS]
-        table[label(run)] = cells
+        table[name] = cells
     rows = ["answered", "failed", "tokens a second"]
     rows += [f"{title} {_percentile(level)}" for title in _TITLES.values() for level in LEVELS]
     return pd.DataFrame(table, index=rows)
@@ -162,8 +164,27 @@ def _by_hand(load: Load, instance: Instance) -> str:
     return shlex.join(words).replace(f"{ROOT}/", "")
 
 
+def _instance(run: Run) -> str:
+    return str(run.manifest["engine"]["instance"])
+
+
+def _with_settings(run: Run) -> str:
+    engine = services.find(str(run.manifest["engine"]["name"]))
+    changed = []
+    for name, value in run.manifest["engine"]["settings"].items():
+        # JSON has lists where a knob has a tuple.
+        shown = knobs.show(tuple(value) if isinstance(value, list) else value)
+        if (knob := engine.knob(name)) is not None and knobs.show(knob.default) != shown:
+            changed.append(f"{name}={shown}")
+    return " ".join([_instance(run), *changed])
+
+
+def _with_load(run: Run) -> str:
+    return f"{_with_settings(run)}, {run.manifest['load']['arrival'].get('users')} users"
+
+
 def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
-    names = [label(run) for run in runs]
+    names = labels(runs)
     lines = lines_for_runs(names, dark=False)
     return [
         run_figures.Sample(name, lines[name], prepare(run).values[quantity])

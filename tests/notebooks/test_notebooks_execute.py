@@ -1,0 +1,25 @@
+"""Every notebook source, from its first cell to its last, on real engines."""
+
+import pytest
+
+from notebooks import execution, runner
+
+
+@pytest.mark.notebook
+@pytest.mark.engine
+# The first execution of a clean checkout also installs the engines and converts the model.
+@pytest.mark.timeout(execution.LIMIT_S + 120)
+@pytest.mark.parametrize("source", runner.sources(), ids=lambda path: path.stem)
+def test_notebook_runs_from_first_cell_to_last(source, tmp_path, monkeypatch):
+    # A lab of its own: engines that run already are neither used nor stopped.
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path / "lab"))
+    monkeypatch.setenv("SERVING_LAB_RUNS", str(tmp_path / "runs"))
+    notebook = execution.execute(source)
+    assert {"vllm", "triton"} <= set(notebook.metadata["serving_lab"]["engines"])
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {}) or "[No picture" in output.get("text", "")
+    ]
+    assert len(pictures) == sum("kit.show(" in cell.source for cell in notebook.cells)

@@ -81,7 +81,7 @@ def _run(name: str, python: Path, script: Path, folder: Path, lock: int, say: Sa
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
-            [python, "-B", "-E", "-s", script, folder],
+            [python, "-E", "-s", script, folder],
             stdout=subprocess.PIPE,
             stderr=stderr,
             stdin=subprocess.DEVNULL,

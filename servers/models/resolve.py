@@ -41,12 +41,12 @@ def resolve_llm(name: str | None, say: Callable[[str], object] = print) -> str:
     if name == "tiny":
         return str(tiny_llama(say))
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         check_folder(folder)
         return str(folder.resolve())
     if HUGGING_FACE_ID.fullmatch(name) and not folder.exists():
         return name
-    found = "is a file, not a folder" if folder.exists() else "is neither a folder nor an id"
+    found = "is a file, not a folder" if folder.is_file() else "is neither a folder nor an id"
     raise ServerError(f"The model {name!r} {found}. {ACCEPTED}.")
 
 

@@ -103,10 +103,13 @@ def _words(knob: Knob, request: Request) -> tuple[str, ...]:
 
 def _env(request: Request) -> dict[str, str]:
     """Offline and silent where that can be, and all files within the lab's folders."""
-    cache = paths.home() / "cache" / "vllm"
+    # Shared by all homes, like the environments: what is found out about a model is kept there.
+    cache = paths.environments().parent / "cache" / "vllm"
     env = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        # Three processes import the same 3,000 modules: 6 s each with compiled files, 13 s without.
+        "PYTHONDONTWRITEBYTECODE": "",
         "VLLM_CACHE_ROOT": str(cache),
         "VLLM_CONFIG_ROOT": str(cache / "config"),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),

@@ -115,14 +115,19 @@ def all_instances() -> list[Instance]:
     return found
 
 
-def mark(name: str) -> str:
-    """The value of `processes.MARK` in the environment of the instance's processes."""
-    return f"{paths.home()}:{name}"
+def mark(instance: Instance) -> str:
+    """What `processes.MARK` is in the environment of this very start's processes."""
+    return f"{name_mark(instance.name)}{instance.started_s}:"
+
+
+def name_mark(name: str) -> str:
+    """What `processes.MARK` begins with in the processes of any start under that name."""
+    return f"{paths.home()}:{name}:"
 
 
 def leader_alive(instance: Instance) -> bool:
     """Whether the process the lab started still lives (and is not another of the same pid)."""
-    return processes.is_same(instance.pid, instance.create_time, mark(instance.name))
+    return processes.is_same(instance.pid, instance.create_time, mark(instance))
 
 
 def alive(instance: Instance) -> bool:
@@ -132,7 +137,7 @@ def alive(instance: Instance) -> bool:
 
 def members(instance: Instance) -> list[processes.Member]:
     """The living processes of the instance, also those that outlived the one it started with."""
-    return processes.find(mark(instance.name), instance.pid, instance.create_time, instance.members)
+    return processes.find(mark(instance), instance.pid, instance.create_time, instance.members)
 
 
 def status(instance: Instance) -> State:

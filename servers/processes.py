@@ -8,7 +8,7 @@ parent). Three marks find it: an environment variable every child inherits, the 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,43 +61,67 @@ def is_same(pid: int, create_time: float, mark: str) -> bool:
             return False
     except psutil.Error:
         return False
-    return _environment(pid).get(MARK) == mark
+    return _environment(pid).get(MARK, "").startswith(mark)
 
 
 def find(
     mark: str, pid: int, create_time: float, recorded: Collection[tuple[int, float]] = ()
 ) -> list[Member]:
-    """The living processes that carry `mark`, or belong to the session of `pid`, or are recorded.
+    """The living processes that carry `mark`, are of the session of one that does, or recorded.
 
-    A session counts only if its leader is the recorded process, or is gone: a living leader
-    with another start time means that the number was used again.
+    A process carries the mark if its own begins with it; marks end in a colon. The session of
+    `pid` counts while `pid` is the recorded process, alive or not yet reaped: afterwards its
+    number may be used again, so that only a carrier, or a process that overwrote its
+    environment, vouches for it.
     """
-    was_leader = pid > 0 and _is_or_was(pid, create_time, mark)
-    free = pid > 0 and not psutil.pid_exists(pid)
-    session = pid if was_leader or free else None
+    seen = list(_look())
+    sessions = {each.session for each in seen if each.mark.startswith(mark)}
+    if pid > 0 and _is_or_was(pid, create_time, mark):
+        sessions.add(pid)
+    gone = pid if pid > 0 and not psutil.pid_exists(pid) else None
     known = dict(recorded)
-    found = []
-    for number in psutil.pids():
+    return [
+        each.member
+        for each in seen
+        if each.mark.startswith(mark)
+        or each.session in sessions
+        or (each.session == gone and each.overwritten)
+        or abs(known.get(each.member.pid, 0) - each.member.create_time) < _CLOCK_TOLERANCE_S
+    ]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One living process as a look at the system showed it."""
+
+    member: Member
+    session: int
+    mark: str
+    overwritten: bool
+
+
+def _look() -> Iterator[_Seen]:
+    for pid in psutil.pids():
         try:
-            process = psutil.Process(number)
-            if number == 0 or process.status() == psutil.STATUS_ZOMBIE:
+            process = psutil.Process(pid)
+            if pid == 0 or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            member = Member(number, process.create_time())
-            is_recorded = abs(known.get(number, 0) - member.create_time) < _CLOCK_TOLERANCE_S
-            if is_recorded or _belongs(process, mark, session, certain=was_leader):
-                found.append(member)
+            member, session = Member(pid, process.create_time()), os.getsid(pid)
         except (psutil.Error, OSError):
             continue
-    return found
+        environment = _environment(pid)
+        # Renaming a process (setproctitle) writes over its environment.
+        overwritten = "PATH" not in environment
+        yield _Seen(member, session, environment.get(MARK, ""), overwritten)
 
 
 def marked_names(home: Path) -> set[str]:
     """The names of instances of this `home` that living processes say they belong to."""
     found = set()
     for pid in psutil.pids():
-        where, _, name = _environment(pid).get(MARK, "").rpartition(":")
-        if where == str(home) and name:
-            found.add(name)
+        where, *rest = _environment(pid).get(MARK, "").rsplit(":", 3)
+        if where == str(home) and len(rest) == 3:
+            found.add(rest[0])
     return found
 
 
@@ -182,17 +206,6 @@ def _is_or_was(pid: int, create_time: float, mark: str) -> bool:
     except psutil.Error:
         return False
     return abs(started - create_time) < _CLOCK_TOLERANCE_S or is_same(pid, create_time, mark)
-
-
-def _belongs(process: psutil.Process, mark: str, session: int | None, *, certain: bool) -> bool:
-    environment = _environment(process.pid)
-    if environment.get(MARK) == mark:
-        return True
-    if session is None or os.getsid(process.pid) != session:
-        return False
-    # A process that renames itself (setproctitle) overwrites its environment: then the session
-    # has to do. With its leader gone, one whose environment is whole and unmarked is a stranger.
-    return certain or "PATH" not in environment
 
 
 def _environment(pid: int) -> dict[str, str]:

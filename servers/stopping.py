@@ -41,7 +41,12 @@ def stop_all(names: Sequence[str], say: Say) -> list[str]:
 
 def _stop_or_error(name: str, say: Say) -> bool | ServerError:
     try:
-        return stop(name, load_or_none(name), say)
+        instance = load_or_none(name)
+        stopped = stop(name, instance, say)
+        if instance is not None and load_or_none(name) is None:
+            # What an earlier start left whose state file somebody removed.
+            stopped = stop(name, None, say) or stopped
+        return stopped
     except ServerError as error:
         return error
 
@@ -53,13 +58,14 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
     when it has gone or its grace has passed gets SIGTERM, then SIGKILL. Its /dev/shm files
     that no living process holds are removed. Raises `ServerError` if something stays alive.
     """
-    found = _members(name, instance)
+    found = left_of(name, instance)
     shm = set(instance.shm if instance else ()) | processes.shared_memory(found)
     if found:
         began = time.monotonic()
         say(f"{name}: stopping {len(found)} process{'es' if len(found) > 1 else ''}")
-        _end(name, instance, found)
-        _check_gone(name, instance)
+        living = _living(instance, found)
+        _end(instance, found, living)
+        _check_gone(name, living())
         say(f"{name}: stopped after {time.monotonic() - began:.1f} s")
     removed = processes.remove_unused_shared_memory(shm)
     if removed:
@@ -71,7 +77,7 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
 
 def kill_now(instance: Instance) -> None:
     """SIGKILL whatever carries the instance's mark and forget it: a start that was cut short."""
-    for member in _members(instance.name, instance):
+    for member in left_of(instance.name, instance):
         member.signal(signal.SIGKILL)
     forget(instance.name, instance)
 
@@ -113,25 +119,40 @@ def _lives(member: Member) -> bool:
     return member.process() is not None
 
 
-def _members(name: str, instance: Instance | None) -> list[Member]:
+def left_of(name: str, instance: Instance | None) -> list[Member]:
+    """The living processes of this start; without one, of any start under that name."""
     _reap()
     if instance is not None:
         return instances.members(instance)
-    return processes.find(instances.mark(name), 0, 0.0)
+    return processes.find(instances.name_mark(name), 0, 0.0)
 
 
-def _end(name: str, instance: Instance | None, found: list[Member]) -> None:
-    leader = [m for m in found if instance is not None and m.pid == instance.pid]
-    if instance is not None and leader:
-        leader[0].signal(signal.SIGTERM)
-        _wait(lambda: _lives(leader[0]), instance.stop_grace_s)
-    left = _members(name, instance)
-    if left and not any(member in left for member in leader):
+def _living(instance: Instance | None, found: list[Member]) -> Callable[[], list[Member]]:
+    """How to ask again what is left: looking anew, or, for an unknown start, at what was found.
+
+    (By name alone a look could find an instance that was started meanwhile.)
+    """
+
+    def of_found() -> list[Member]:
+        return [member for member in found if _lives(member)]
+
+    return of_found if instance is None else lambda: left_of(instance.name, instance)
+
+
+def _end(
+    instance: Instance | None, found: list[Member], living: Callable[[], list[Member]]
+) -> None:
+    leader = next((m for m in found if instance is not None and m.pid == instance.pid), None)
+    if instance is not None and leader is not None:
+        leader.signal(signal.SIGTERM)
+        _wait(lambda: _lives(leader), instance.stop_grace_s)
+    left = living()
+    if left and leader not in left:
         for member in left:
             member.signal(signal.SIGTERM)
-        _wait(lambda: bool(_members(name, instance)), _CHILDREN_GRACE_S)
+        _wait(lambda: bool(living()), _CHILDREN_GRACE_S)
     deadline = time.monotonic() + _KILL_WAIT_S
-    while (left := _members(name, instance)) and time.monotonic() < deadline:
+    while (left := living()) and time.monotonic() < deadline:
         for member in left:
             member.signal(signal.SIGKILL)
         time.sleep(_POLL_S)
@@ -139,14 +160,11 @@ def _end(name: str, instance: Instance | None, found: list[Member]) -> None:
 
 def _wait(holds: Callable[[], bool], at_most_s: float) -> None:
     deadline = time.monotonic() + at_most_s
-    while time.monotonic() < deadline:
-        if not holds():
-            return
+    while holds() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
-def _check_gone(name: str, instance: Instance | None) -> None:
-    left = _members(name, instance)
+def _check_gone(name: str, left: list[Member]) -> None:
     if left:
         pids = ", ".join(str(member.pid) for member in left)
         raise ServerError(

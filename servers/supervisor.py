@@ -153,7 +153,7 @@ def _adopt_or_start(
                         f"first, or start this one beside it with `--name {name}-2`."
                     )
                 why = f"runs otherwise ({differing}); stopping it to start anew"
-            elif current is None or not instances.members(current):
+            elif not stopping.left_of(name, current):
                 stopping.forget(name, current)
                 return _start(engine, asked, asked_ports, say)
             else:
@@ -218,7 +218,7 @@ def _start(
     write_atomically(state, instance.to_json())
     say(f"{instance.name}: starting {engine.title} on {request.device}, log {log}")
     try:
-        process = _spawn(launch, request, log)
+        process = _spawn(launch, request, instances.mark(instance), log)
         started = replace(
             instance, pid=process.pid, create_time=psutil.Process(process.pid).create_time()
         )
@@ -232,10 +232,10 @@ def _start(
     return started, process
 
 
-def _spawn(launch: Launch, request: Request, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(launch: Launch, request: Request, mark: str, log: Path) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
     environment.update(launch.env)
-    environment[MARK] = instances.mark(request.instance)
+    environment[MARK] = mark
     with log.open("wb") as output:
         process = subprocess.Popen(
             launch.argv,

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from servers_standin import STANDIN, eventually, processes_of, session_of
 
-from servers import instances, paths, processes, supervisor, targets
+from servers import instances, paths, processes, stopping, supervisor, targets
 from servers.errors import ServerError
 
 
@@ -252,14 +252,39 @@ def test_a_damaged_state_file_is_named_and_down_still_finds_the_processes(lab_ho
     assert supervisor.down(say=quiet) == ["standin"]
     assert instances.names() == []
     assert processes_of(lab_home) == []
-    assert instance.pid not in session_of(instance.pid)
+    assert session_of(instance.pid) == []
 
 
 def test_a_removed_state_file_leaves_the_processes_findable(lab_home):
-    start()
+    instance = start(children=2)
     instances.state_file("standin").unlink()
     assert supervisor.down(say=quiet) == ["standin"]
+    assert session_of(instance.pid) == []
+
+
+def test_a_start_cut_off_before_its_pid_was_written_is_found(lab_home):
+    instance = start(children=1)
+    cut_off = replace(instance, pid=0, create_time=0.0, members=(), ready=False)
+    instances.state_file("standin").write_text(cut_off.to_json())
+    assert supervisor.down(say=quiet) == ["standin"]
     assert processes_of(lab_home) == []
+
+
+def test_what_an_earlier_start_of_the_name_left_is_stopped_with_the_later(lab_home):
+    first = start(children=1)
+    instances.state_file("standin").unlink()
+    second = start(children=1)
+    assert session_of(first.pid) == []
+    assert instances.status(second) == "running"
+
+
+def test_stopping_a_start_leaves_a_later_one_of_the_name_alone(lab_home):
+    first = start()
+    supervisor.down(say=quiet)
+    second = start()
+    stopping.stop("standin", first, quiet)
+    assert instances.status(second) == "running"
+    assert instances.load("standin") == second
 
 
 def test_ctrl_c_while_it_loads_stops_what_was_started(lab_home):

@@ -10,7 +10,7 @@ import numpy as np
 from measure.errors import MeasureError
 from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval_ranks
 from measure.store import Run
-from measure.summary import QUANTITIES
+from measure.summary import POOLED, QUANTITIES
 from measure.verdict import Verdict
 from measure.window import is_open_loop
 
@@ -24,9 +24,6 @@ _SCALARS = {
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",
 }
-_DISTRIBUTIONS = (
-    "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s", "e2e_s", "schedule_delay_s",
-)  # fmt: skip
 # Another port or another start is no other setting.
 _NOT_SETTINGS = ("engine.argv", "load.host")
 
@@ -149,11 +146,12 @@ def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
     """Of every quantity that some run has: mean, quantiles, maximum."""
     rows = []
     tables = [run.counted for run in runs] if len(runs) == 2 else []
-    for metric in _DISTRIBUTIONS:
+    for metric, values in QUANTITIES.items():
         facts = [run.summary.get(metric) or {} for run in runs]
         if not any(fact.get("count") for fact in facts):
             continue
-        samples = [QUANTITIES[metric](table) for table in tables] if metric in QUANTITIES else []
+        # Pooled values are not independent, as the interval of a ratio would have them.
+        samples = [values(table) for table in tables] if metric != POOLED else []
         for name in ("mean", *LEVELS, "max"):
             cells = tuple(_cell(fact, name) for fact in facts)
             ratio = None

@@ -71,6 +71,8 @@ class Shard:
             self.flush()
             self._write(_END_OF_STREAM)
         finally:
+            # A child forked meanwhile has the file open too, and would keep the lock.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()
 
     def _batch(self) -> pa.RecordBatch:

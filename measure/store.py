@@ -11,31 +11,25 @@ As long as `shards/` exists it holds every record; `requests.parquet` is written
 shards go, so no moment of a crash loses a record or counts one twice.
 """
 
-import shutil
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from measure import manifest as manifests
-from measure import server_metrics, shards
-from measure.errors import DamagedRunError, MeasureError, RunExistsError
-from measure.files import read_json, replace_file, write_json
-from measure.records import SCHEMA, Record
+from measure import run_files, server_metrics, shards
+from measure.errors import MeasureError, RunExistsError
+from measure.files import plain, replace_file, write_json
+from measure.records import Record
+from measure.run_files import LOGS, MANIFEST, REQUESTS, SHARDS, SUMMARY
 from measure.summary import summarise
 from measure.verdict import ClientStats
 from measure.window import Window, counted
 
-MANIFEST, SUMMARY, REQUESTS, SHARDS, LOGS = (
-    "manifest.json", "summary.json", "requests.parquet", "shards", "logs",
-)  # fmt: skip
-_ROWS_PER_GROUP = 65_536
+__all__ = ["LOGS", "Run", "RunInfo", "RunWriter", "list_runs", "open_run", "recover"]
 
 
 @dataclass(frozen=True)
@@ -140,7 +134,7 @@ class RunWriter:
         except OSError as error:
             raise MeasureError(f"The run folder {run_dir} cannot be made: {error}.") from error
         write_json(run_dir / MANIFEST, manifest)
-        return cls(run_dir, dict(manifest), _new_shard(run_dir, worker), flush_s)
+        return cls(run_dir, dict(manifest), run_files.new_shard(run_dir, worker), flush_s)
 
     @classmethod
     def join(cls, run_dir: Path, *, worker: int, flush_s: float = 0.5) -> "RunWriter":
@@ -150,10 +144,10 @@ class RunWriter:
             MeasureError: there is no unfinished run, or the worker's shard exists.
         """
         run_dir = Path(run_dir)
-        manifest = _read_manifest(run_dir)
+        manifest = run_files.read_manifest(run_dir)
         if not (run_dir / SHARDS).is_dir():
             raise MeasureError(f"{run_dir} has ended; worker {worker} cannot add records to it.")
-        return cls(run_dir, manifest, _new_shard(run_dir, worker), flush_s)
+        return cls(run_dir, manifest, run_files.new_shard(run_dir, worker), flush_s)
 
     def append(self, record: Record) -> None:
         """Keep a finished request; it is on disk within `flush_s`.
@@ -219,12 +213,12 @@ def open_run(path: Path | str) -> Run:
     path = Path(path)
     if not path.is_dir():
         raise MeasureError(f"There is no run folder {path}. The runs are the folders below runs/.")
-    running = _is_running(path)
-    manifest = _read_manifest(path)
+    running = run_files.is_running(path)
+    manifest = run_files.read_manifest(path)
     finished = bool(manifest["finished"])
-    records = _read_records(path)
+    records = run_files.read_records(path)
     if finished or ((path / SUMMARY).exists() and not (path / SHARDS).is_dir()):
-        summary = _read_summary(path)
+        summary = run_files.read_summary(path)
     else:
         summary = summarise(records, manifest, None)
     return Run(path, manifest, records, summary, finished, running)
@@ -258,9 +252,9 @@ def recover(path: Path | str) -> Run:
     if not path.is_dir():
         raise MeasureError(f"There is no run folder {path}. The runs are the folders below runs/.")
     if (path / SHARDS).is_dir():
-        manifest = _read_manifest(path)
+        manifest = run_files.read_manifest(path)
         if manifest["finished"]:
-            _drop_shards(path)
+            run_files.drop_shards(path)
         else:
             _finish(path, manifest, None)
     return open_run(path)
@@ -268,119 +262,33 @@ def recover(path: Path | str) -> Run:
 
 def _finish(path: Path, manifest: dict[str, Any], client: ClientStats | None) -> dict[str, Any]:
     """Compact and summarise; the shards go last, by one rename."""
-    if _is_running(path):
+    if run_files.is_running(path):
         raise MeasureError(
             f"The run {path} is still being written. Stop its load test, or wait for its end."
         )
-    replace_file(path / REQUESTS, lambda temporary: _compact(path, temporary))
-    # What compaction used goes back first: the summary needs as much again.
-    pa.default_memory_pool().release_unused()
-    summary = summarise(_read_parquet(path), manifest, client)
-    write_json(path / SUMMARY, summary)
-    write_json(path / MANIFEST, manifest)
-    _drop_shards(path)
-    return summary
-
-
-def _drop_shards(path: Path) -> None:
-    """One rename first: a folder with some of its shards gone must never be read as whole."""
-    gone = path / f".{SHARDS}.compacted"
-    (path / SHARDS).rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def _new_shard(run_dir: Path, worker: int) -> shards.Shard:
-    path = run_dir / SHARDS / f"{worker}{shards.SUFFIX}"
     try:
-        return shards.Shard(path)
-    except FileExistsError as error:
+        replace_file(path / REQUESTS, lambda temporary: run_files.compact(path, temporary))
+        # What compaction used goes back first: the summary needs as much again.
+        pa.default_memory_pool().release_unused()
+        summary = plain(summarise(run_files.read_parquet(path), manifest, client))
+        write_json(path / SUMMARY, summary)
+        write_json(path / MANIFEST, manifest)
+        run_files.drop_shards(path)
+    except OSError as error:
         raise MeasureError(
-            f"{path} exists: two workers of one run have the number {worker}. Give each its own."
+            f"The run {path} could not be finished ({error}). Its records are safe in "
+            f"{path / SHARDS}: once there is room, it can be opened or recovered as it is."
         ) from error
-
-
-def _shard_files(path: Path) -> list[Path]:
-    return sorted((path / SHARDS).glob(f"*{shards.SUFFIX}"))
-
-
-def _is_running(path: Path) -> bool:
-    with suppress(FileNotFoundError):  # Compacted meanwhile.
-        return any(shards.is_written(file) for file in _shard_files(path))
-    return False
-
-
-def _shard_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    for file in _shard_files(path):
-        yield from shards.batches(file)
-
-
-def _compact(path: Path, target: Path) -> None:
-    """All shards into one Parquet file, holding one row group in memory."""
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
-        kept: list[pa.RecordBatch] = []
-        for batch in _shard_batches(path):
-            kept.append(batch)
-            if sum(part.num_rows for part in kept) >= _ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_batches(kept, SCHEMA))
-                kept = []
-        writer.write_table(pa.Table.from_batches(kept, SCHEMA))
-
-
-def _read_records(path: Path) -> pa.Table:
-    with suppress(FileNotFoundError):  # Compacted meanwhile: the Parquet file is whole by now.
-        if _shard_files(path):
-            return pa.Table.from_batches(list(_shard_batches(path)), SCHEMA)
-    if (path / REQUESTS).exists():
-        return _read_parquet(path)
-    if (path / SHARDS).is_dir():
-        return SCHEMA.empty_table()
-    raise _missing(path, REQUESTS)
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    file = path / REQUESTS
-    try:
-        table = pq.read_table(file, columns=SCHEMA.names)
-        if table.column_names != SCHEMA.names:
-            absent = sorted(set(SCHEMA.names) - set(table.column_names))
-            raise pa.ArrowInvalid(f"no column {', '.join(absent)}")
-        return table.cast(SCHEMA)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedRunError(
-            f"{file} cannot be read as the records of a run ({error}). Restore it from a copy, or "
-            f"move {path} out of the way."
-        ) from error
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not file.exists():
-        raise _missing(path, MANIFEST)
-    manifest = read_json(file)
-    manifests.check(manifest, file)
-    return manifest
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
-    if not (path / SUMMARY).exists():
-        raise _missing(path, SUMMARY)
-    return read_json(path / SUMMARY)
-
-
-def _missing(path: Path, name: str) -> DamagedRunError:
-    return DamagedRunError(
-        f"{path} has no {name}, so it is not a whole run. Restore the file from a copy, or give "
-        "the folder of another run."
-    )
+    return dict(summary)
 
 
 def _info(folder: Path) -> RunInfo:
     try:
-        running = _is_running(folder)
-        manifest = _read_manifest(folder)
+        running = run_files.is_running(folder)
+        manifest = run_files.read_manifest(folder)
         finished = bool(manifest["finished"])
         known = finished or (folder / SUMMARY).exists()
-        summary = _read_summary(folder) if known else None
+        summary = run_files.read_summary(folder) if known else None
         return RunInfo(folder, manifest, summary, finished, running)
     except (MeasureError, OSError) as error:
         return RunInfo(folder, None, None, False, False, str(error))

@@ -13,11 +13,13 @@ from measure.quantiles import Floats, describe
 from measure.records import Status
 from measure.verdict import ClientStats, Facts, judge
 
-# One value a request. The pooled chunk gaps, several a request, come beside them.
+# The chunk gaps are several a request, pooled; the others one a request.
+POOLED = "chunk_gap_s"
 QUANTITIES: dict[str, Callable[[pa.Table], Floats]] = {
     "ttft_s": latency.ttft_s,
     "ttft_from_schedule_s": latency.ttft_from_schedule_s,
     "itl_s": latency.itl_s,
+    POOLED: lambda records: latency.chunk_gaps(records).gap_s,
     "tpot_s": latency.tpot_s,
     "e2e_s": latency.e2e_s,
     "schedule_delay_s": latency.schedule_delay_s,
@@ -61,9 +63,11 @@ def summarise(
         "output_tokens_per_s": _rate(window.tokens_in(records, span), span),
     }
     for name, values in QUANTITIES.items():
-        result[name] = describe(values(chosen))
-    gaps = latency.chunk_gaps(chosen)
-    result["chunk_gap_s"] = describe(gaps.gap_s, gaps.row)
+        if name == POOLED:
+            gaps = latency.chunk_gaps(chosen)
+            result[name] = describe(gaps.gap_s, gaps.row)
+        else:
+            result[name] = describe(values(chosen))
     verdict, reasons = judge(
         Facts(
             stats=client,

@@ -289,7 +289,7 @@ def test_a_crash_between_compaction_and_the_end_counts_no_record_twice(
     writer = _run(tmp_path / "r", make_manifest(), [make_record(0.0)], close=False)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "measure.store._drop_shards", lambda path: (_ for _ in ()).throw(KeyboardInterrupt)
+            "measure.run_files.drop_shards", lambda path: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             writer.close(STATS)
@@ -298,6 +298,22 @@ def test_a_crash_between_compaction_and_the_end_counts_no_record_twice(
     run = recover(tmp_path / "r")
     assert run.finished and run.records.num_rows == 1
     assert not (tmp_path / "r" / "shards").exists()
+
+
+def test_a_disk_that_fills_at_the_end_loses_no_record(
+    tmp_path, make_manifest, make_record, monkeypatch
+):
+    writer = _run(tmp_path / "r", make_manifest(), [make_record(0.0)], close=False)
+
+    def full_disk(path, value):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("measure.store.write_json", full_disk)
+        with pytest.raises(MeasureError, match=r"No space left.*recovered"):
+            writer.close(STATS)
+    assert open_run(tmp_path / "r").records.num_rows == 1
+    assert recover(tmp_path / "r").records.num_rows == 1
 
 
 def test_runs_are_listed_newest_first_and_strangers_left_out(tmp_path, make_manifest):

@@ -13,8 +13,8 @@ from measure.window import Window, tokens_in
 
 KEYS = [
     "window_s", "requests", "offered_rps", "achieved_rps", "goodput_rps", "slo_attainment",
-    "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "tpot_s", "e2e_s",
-    "schedule_delay_s", "chunk_gap_s", "client",
+    "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s",
+    "e2e_s", "schedule_delay_s", "client",
 ]  # fmt: skip
 QUANTITY_KEYS = ["count", "mean", "p50", "p90", "p95", "p99", "p999", "max", "ci95"]
 CLIENT_KEYS = ["cpu_s", "cpu_us_per_chunk", "max_in_flight", "clock", "verdict", "reasons"]

@@ -1,4 +1,7 @@
-"""The `lab` command. Each command is a few lines over the rooms; errors end here."""
+"""The `lab` command. Each command is a few lines over the rooms; errors end here.
+
+What only some commands need (pandas, Arrow) they import themselves: `lab ps` must not wait for it.
+"""
 
 import functools
 import signal
@@ -11,15 +14,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from dashboard import runs as runs_kept
-from lab import doctor as doctor_checks
-from lab import experiment, services, tables
+from lab import services, tables
 from lab.durations import parse_duration_s
 from lab.errors import LabError
-from lab.load import Load, validated
-from lab.tour import tour as tour_steps
 from measure.errors import MeasureError
-from measure.store import Run, open_run
 from servers import instances, knobs, supervisor
 from servers.errors import ServerError
 
@@ -161,6 +159,9 @@ def run_command(
     An instance of that name with other settings is started anew. Without --users and --rate,
     four users ask in a closed loop.
     """
+    from lab import experiment, reports
+    from lab.load import Load, validated
+
     load = validated(
         Load(
             scenario=scenario,
@@ -177,11 +178,12 @@ def run_command(
         )
     )
     kind = services.find(engine)
+    experiment.protocol_of(kind, load)
     instance = experiment.ensure_instance(
         kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model
     )
     outcome = experiment.run(kind, instance, load, console)
-    tables.print_run(console, outcome.run)
+    reports.print_run(console, outcome.run)
     if outcome.interrupted:
         raise typer.Exit(130)
     if not outcome.run.summary["requests"]["ok"]:
@@ -197,33 +199,20 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Run ids or folders.")],
 ) -> None:
     """Two or more runs side by side: the client's numbers with intervals, then the engine's."""
+    from lab import reports
+
     if len(runs) < 2:
         raise LabError("A comparison needs two runs or more. `ls runs` shows those you have.")
-    tables.print_comparison(console, [find_run(run) for run in runs])
-
-
-def find_run(text: str) -> Run:
-    """A run by folder or by id (a unique beginning or end of it is enough)."""
-    folder = Path(text)
-    if folder.is_dir():
-        return open_run(folder)
-    root = runs_kept.root()
-    known = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    hits = [n for n in known if n == text] or [
-        n for n in known if n.startswith(text) or n.endswith(text)
-    ]
-    if len(hits) == 1:
-        return open_run(root / hits[0])
-    why = f"{len(hits)} runs fit: {', '.join(hits)}" if hits else f"nothing in {root} is called so"
-    latest = f" The latest runs are {', '.join(known[-3:])}." if known and not hits else ""
-    raise LabError(f"Cannot tell which run '{text}' is: {why}.{latest}")
+    reports.print_comparison(console, [reports.find_run(run) for run in runs])
 
 
 @app.command()
 @guarded
 def doctor() -> None:
     """Look at this machine: what is there, what is missing, what to do about it."""
-    checks = doctor_checks.checks()
+    from lab.doctor import checks as look
+
+    checks = look()
     console.print(tables.doctor_table(checks))
     if any(check.state == "missing" and check.needed for check in checks):
         raise typer.Exit(1)
@@ -232,8 +221,10 @@ def doctor() -> None:
 @app.command()
 @guarded
 def tour() -> None:
-    """The main job: vLLM and Triton, the same load on both, a classifier, a comparison."""
-    tour_steps(console)
+    """The main job: vLLM and Triton, the same load on both, a classifier, a reports."""
+    from lab.tour import tour as steps
+
+    steps(console)
 
 
 def _terminated(_signal: int, _frame: object) -> None:

@@ -58,12 +58,8 @@ def ensure_instance(
     )
 
 
-def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Outcome:
-    """Drive `load` at `instance`, and bring home its records, its metrics and its logs.
-
-    Ctrl-C ends the load early: what has finished is kept and the run is still summed up.
-    Raises `LabError` if the engine cannot answer such a scenario or nothing could be recorded.
-    """
+def protocol_of(engine: Engine, load: Load) -> str:
+    """The protocol in which `load` reaches the engine; `LabError` if there is none."""
     protocol = protocol_for(load.scenario, engine.protocols)
     if protocol is None:
         fitting = [s for s in SCENARIOS if protocol_for(s, engine.protocols)]
@@ -71,6 +67,16 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
             f"{engine.title} cannot answer the scenario '{load.scenario}'. "
             f"Scenarios for it: {', '.join(fitting) or 'none'}."
         )
+    return protocol
+
+
+def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Outcome:
+    """Drive `load` at `instance`, and bring home its records, its metrics and its logs.
+
+    Ctrl-C ends the load early: what has finished is kept and the run is still summed up.
+    Raises `LabError` if the engine cannot answer such a scenario or nothing could be recorded.
+    """
+    protocol = protocol_of(engine, load)
     say = console.print
     prometheus = services.watch(say)
     run_dir = runs.root() / new_run_id(instance.name, load.scenario, datetime.now(UTC))

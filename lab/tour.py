@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.rule import Rule
 
-from lab import ask, experiment, services, tables
+from lab import ask, experiment, reports, services
 from lab.load import Load
 from servers import supervisor
 
@@ -33,10 +33,10 @@ def tour(console: Console) -> None:
     first = experiment.run(vllm_engine, vllm, COMPLETION, console).run
     second = experiment.run(triton_engine, triton, COMPLETION, console).run
     third = experiment.run(triton_engine, triton, CLASSIFY, console).run
-    tables.print_run(console, third)
+    reports.print_run(console, third)
 
     console.print(Rule("4/4  Side by side", align="left"))
-    tables.print_comparison(console, [first, second])
+    reports.print_comparison(console, [first, second])
 
     dashboard = supervisor.up(services.DASHBOARD, say=say)
     say(f"\nDashboard:   {dashboard.base_url}")

@@ -65,7 +65,7 @@ def _facts(run: Run) -> list[Fact]:
             units.figures_or_dash(goodput),
             "Requests per second that met every SLO." if goodput is not None else "No SLO given.",
         ),
-        Fact("Failed", f"{counts['failed']:,} of {counts['total']:,}"),
+        Fact("Failed", f"{counts['failed']:,}", f"Of {counts['total']:,} requests."),
     ]
 
 

@@ -50,7 +50,10 @@ def panel(
         else:
             _add_curve(figure, shape, unit, step_s)
     style(figure, PANEL_HEIGHT, revision, legend=len(shapes) > 1)
-    figure.update_xaxes(range=[_clock(start_s), _clock(end_s)], type="date", nticks=5)
+    clock = "%H:%M:%S" if end_s - start_s < 120 else "%H:%M"
+    figure.update_xaxes(
+        range=[_clock(start_s), _clock(end_s)], type="date", nticks=5, tickformat=clock
+    )
     highest = max((_highest(shape) for shape in shapes), default=0.0)
     axis(figure, "y", unit)
     if unit == "ratio":
@@ -91,7 +94,7 @@ def style(figure: go.Figure, height: int, revision: str, legend: bool = True) ->
 def axis(figure: go.Figure, which: str, unit: units.Unit) -> None:
     """Give the axis its unit's ticks."""
     update = figure.update_xaxes if which == "x" else figure.update_yaxes
-    update(**units.TICKS.get(unit, {"tickformat": "~s"}), separatethousands=True)
+    update(**units.TICKS.get(unit, units.PLAIN_TICKS))
 
 
 def _clock(time_s: float) -> datetime:

@@ -177,10 +177,11 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
                 text=[units.show(x, unit) for x in np.repeat(edges, 2)[1:-1].tolist()],
                 hovertemplate="%{y:.1%} near %{text}<extra>%{fullData.name}</extra>",
             )
-        figure.update_xaxes(type="log" if logarithmic else "linear")
     _run_style(figure, "distribution")
     figure.update_layout(hovermode="closest")
     axis(figure, "x", unit)
+    if present and logarithmic:
+        _logarithmic(figure, "x", float(edges[0]), float(edges[-1]), unit)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     return figure
 
@@ -211,7 +212,7 @@ def over_time(
             fillcolor="rgba(128,128,128,0.14)",
             line_width=0,
             annotation_text="warm-up",
-            annotation_position="top left",
+            annotation_position="bottom left",
         )
     _run_style(figure, "over_time")
     figure.update_xaxes(ticksuffix=" s")
@@ -232,13 +233,29 @@ def _percent(level: float) -> str:
 def _latency_axis(
     figure: go.Figure, which: str, samples: Sequence[Sample], unit: units.Unit
 ) -> None:
-    """Linear from zero, or logarithmic where the runs are too far apart to share a linear axis."""
+    """Linear, or logarithmic where the runs are too far apart to share a linear axis.
+
+    Zero is on it unless all values are so close together that it would hide what differs.
+    """
     update = figure.update_xaxes if which == "x" else figure.update_yaxes
+    values = [sample.values for sample in samples if sample.values.size]
     axis(figure, which, unit)
-    if _wide([sample.values for sample in samples if sample.values.size]):
-        update(type="log", showgrid=True)
-    else:
+    if not values:
+        return
+    low, high = min(float(v[0]) for v in values), max(float(v[-1]) for v in values)
+    if _wide(values):
+        _logarithmic(figure, which, low, high, unit)
+    elif low < 0.4 * high:
         update(rangemode="tozero")
+
+
+def _logarithmic(figure: go.Figure, which: str, low: float, high: float, unit: units.Unit) -> None:
+    """A logarithmic axis with ticks at 1, 2 and 5: Plotly drops the unit of its own."""
+    update = figure.update_xaxes if which == "x" else figure.update_yaxes
+    decades = range(math.floor(math.log10(low)) if low > 0 else -4, math.ceil(math.log10(high)) + 1)
+    ticks = [figure * 10.0**decade for decade in decades for figure in (1, 2, 5)]
+    words = [units.show(tick, unit) for tick in ticks]
+    update(type="log", showgrid=True, tickvals=ticks, ticktext=words)
 
 
 def _wide(values: Sequence[Floats]) -> bool:
@@ -250,11 +267,16 @@ def _wide(values: Sequence[Floats]) -> bool:
 
 
 def _bins(samples: Sequence[Sample]) -> tuple[Floats, bool]:
-    """60 bins from the lowest value to the highest p99.9; logarithmic where the spread is wide."""
+    """Bins from the lowest value to the highest p99.9; logarithmic where the spread is wide.
+
+    As many as the smallest sample fills (Rice's rule), 15 to 60.
+    """
+    smallest = min(s.values.size for s in samples)
+    count = min(max(math.ceil(2 * smallest ** (1 / 3)), 15), 60)
     low = min(float(s.values[0]) for s in samples)
     high = max(float(s.values[quantiles.rank(s.values.size, 0.999) - 1]) for s in samples)
     if _wide([s.values for s in samples]) and low > 0:
-        return np.geomspace(low, high, 61), True
+        return np.geomspace(low, high, count + 1), True
     if high <= low:
         low, high = low * 0.9, high * 1.1 or 1.0
-    return np.linspace(low, high, 61), False
+    return np.linspace(low, high, count + 1), False

@@ -134,11 +134,6 @@ def names_in(values: Sequence[str], known: Collection[str]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def from_query(values: Sequence[str], known: Collection[str]) -> list[str]:
-    """Those of the address's runs that exist, in its order."""
-    return [name for name in names_in(values, known) if name in known]
-
-
 def to_query(names: Sequence[str]) -> str | list[str]:
     """The names as the address's `runs`: joined by commas unless a name has one itself."""
     return list(names) if any("," in name for name in names) else ",".join(names)

@@ -23,6 +23,9 @@ TICKS: dict[Unit, dict[str, str]] = {
 }
 """Plotly's axis settings for a unit; SI prefixes turn 0.02 s into 20 ms."""
 
+PLAIN_TICKS = {"tickformat": ",~g"}
+"""The axis settings of units without a symbol."""
+
 _NOTHING = "–"
 
 

@@ -1,5 +1,8 @@
 """Compare: one run or several, side by side, from their records."""
 
+from typing import Literal
+
+import pandas as pd
 import streamlit as st
 
 from dashboard import compare_tables, compare_tiles, run_figures, runs, text, theme
@@ -33,8 +36,12 @@ def page() -> None:
         _no_runs(str(root))
         _damaged(infos)
         return
-    chosen = _choose(readable)
-    _unknown({info.run_id for info in infos}, str(root))
+    known = {info.run_id for info in infos}
+    if "asked_runs" not in st.session_state:
+        st.session_state["asked_runs"] = runs.names_in(st.query_params.get_all("runs"), known)
+    asked = st.session_state["asked_runs"]
+    chosen = _choose(readable, asked)
+    _missing(asked, infos, str(root))
     running = any(info.running for info in readable if info.run_id in chosen)
     body = st.fragment(show, run_every=REFRESH_S if running else None)
     body(tuple(chosen), running)
@@ -73,12 +80,12 @@ def _open(chosen: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
     )
 
 
-def _choose(readable: list[RunInfo]) -> list[str]:
-    """The runs of the address (`?runs=a,b`), else the two newest; what is picked goes there."""
+def _choose(readable: list[RunInfo], asked: list[str]) -> list[str]:
+    """The runs of the address (`?runs=a,b`), else the two newest, the older first."""
     names = [info.run_id for info in readable]
     if "chosen_runs" not in st.session_state:
-        asked = runs.from_query(st.query_params.get_all("runs"), names)
-        st.session_state["chosen_runs"] = asked or names[:2]
+        found = [name for name in asked if name in names]
+        st.session_state["chosen_runs"] = found or names[:2][::-1]
     st.session_state["chosen_runs"] = [
         name for name in st.session_state["chosen_runs"] if name in names
     ]
@@ -97,17 +104,17 @@ def _choose(readable: list[RunInfo]) -> list[str]:
     return list(picked)
 
 
-def _unknown(known: set[str], root: str) -> None:
-    if "asked_runs" not in st.session_state:
-        st.session_state["asked_runs"] = st.query_params.get_all("runs")
-    missing = [
-        name for name in runs.names_in(st.session_state["asked_runs"], known) if name not in known
-    ]
-    if missing:
-        st.warning(
-            f"The address asks for {text.markdown(', '.join(missing))}, and there is no such run "
-            f"in {text.markdown(root)}."
-        )
+def _missing(asked: list[str], infos: list[RunInfo], root: str) -> None:
+    """Say which of the address's runs cannot be shown, and why."""
+    problems = {info.run_id: info.problem for info in infos}
+    for name in asked:
+        if name not in problems:
+            st.warning(
+                f"The address asks for {text.markdown(name)}, and there is no such run in "
+                f"{text.markdown(root)}."
+            )
+        elif problems[name]:
+            st.warning(text.markdown(problems[name], 600))
 
 
 def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
@@ -177,18 +184,18 @@ def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     note = "In brackets: the 95% interval of the quantile. – : the sample cannot carry it."
     st.subheader("Numbers", anchor=False)
     if comparison is None:
-        st.dataframe(compare_tables.numbers_of_one(loaded[0].run), hide_index=True)
+        _table(compare_tables.numbers_of_one(loaded[0].run))
         st.caption(note)
         return
     names = [one.run_id for one in loaded]
-    st.dataframe(compare_tables.numbers(comparison, names), hide_index=True, height=TABLE_HEIGHT)
+    _table(compare_tables.numbers(comparison, names), TABLE_HEIGHT)
     st.caption(note)
     st.subheader("Settings that differ", anchor=False)
     differ = compare_tables.settings(comparison, names)
     if differ.empty:
         st.caption("None: the runs repeat each other.")
     else:
-        st.dataframe(differ, hide_index=True)
+        _table(differ)
 
 
 def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
@@ -218,7 +225,7 @@ def _engine_side(loaded: list[LoadedRun]) -> None:
     st.subheader("The engine's own numbers beside the client's", anchor=False)
     table, notes = compare_tables.engine_numbers(loaded, ENGINES)
     if not table.empty:
-        st.dataframe(table, hide_index=True)
+        _table(table)
         st.caption(
             "Engine: the bucket of its histogram that holds the quantile, over the same window. "
             "Client: exact, from the records. The client's includes the network and HTTP."
@@ -231,6 +238,17 @@ def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) ->
     return [
         Sample(one.run_id, lines[one.run_id], one.values[key], one.intervals(key)) for one in loaded
     ]
+
+
+def _table(table: pd.DataFrame, height: int | Literal["auto"] = "auto") -> None:
+    """The table, each column at least as wide as its longest text."""
+    widths = {
+        name: st.column_config.TextColumn(
+            width=min(28 + 8 * max(len(str(cell)) for cell in (name, *table[name])), 420)
+        )
+        for name in table.columns
+    }
+    st.dataframe(table, hide_index=True, height=height, column_config=widths)
 
 
 def _chart(figure: object, key: str, alt: str) -> None:

@@ -74,7 +74,8 @@ def show(span_name: str, quantile_name: str) -> None:
     dark = st.context.theme.type == "dark"
     kinds = [*live.MODEL_SERVERS, live.LOAD_TEST]
     lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
-    st.html(live_tiles.render(shown, readings, lines, span))
+    now = [source for source in shown if not (source.is_load and source.state == "ended")]
+    st.html(live_tiles.render(now or shown, readings, lines, span))
     _hints(shown)
     for group, title in SECTIONS.items():
         _section(group, title, readings, lines, span, quantile_name)

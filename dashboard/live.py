@@ -78,7 +78,10 @@ def local_sources() -> list[Source]:
     found = []
     for instance in instances.all_instances():
         if instance.job == "engine":
-            state = "runs" if instances.alive(instance) else "stopped"
+            if not instances.alive(instance):
+                state = "stopped"
+            else:
+                state = "runs" if instance.ready else "starts"
             about = instance.served_name or ""
             found.append(Source(instance.name, instance.engine, state, False, about))
     return found

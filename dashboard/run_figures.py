@@ -269,10 +269,10 @@ def _wide(values: Sequence[Floats]) -> bool:
 def _bins(samples: Sequence[Sample]) -> tuple[Floats, bool]:
     """Bins from the lowest value to the highest p99.9; logarithmic where the spread is wide.
 
-    As many as the smallest sample fills (Rice's rule), 15 to 60.
+    As many as the smallest sample fills, 24 to 60.
     """
     smallest = min(s.values.size for s in samples)
-    count = min(max(math.ceil(2 * smallest ** (1 / 3)), 15), 60)
+    count = min(max(math.ceil(3 * smallest ** (1 / 3)), 24), 60)
     low = min(float(s.values[0]) for s in samples)
     high = max(float(s.values[quantiles.rank(s.values.size, 0.999) - 1]) for s in samples)
     if _wide([s.values for s in samples]) and low > 0:

@@ -143,11 +143,15 @@ def _panel(
 def _hints(shown: list[Source]) -> None:
     """What the reader could do next where something is missing."""
     engines = [source for source in shown if not source.is_load]
-    unscraped = [source.name for source in engines if source.state == "runs" and not source.scraped]
+    unscraped = [
+        source.name
+        for source in engines
+        if source.state in ("runs", "starts") and not source.scraped
+    ]
     if unscraped:
         st.info(
-            f"{text.markdown(', '.join(unscraped))} runs, and Prometheus has not reached it yet. "
-            "It looks for new targets every few seconds.",
+            f"{text.markdown(', '.join(unscraped))}: Prometheus has nothing from it yet. An engine "
+            "is scraped once it is ready to answer.",
             icon=":material/hourglass_empty:",
         )
     if engines and not any(source.is_load for source in shown):

@@ -1,0 +1,117 @@
+import math
+
+import numpy as np
+import pytest
+from dashboard_runs import HOSTILE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import figures, run_figures
+from dashboard.figures import Band, Curve
+from dashboard.run_figures import Sample
+from dashboard.theme import Line
+from measure import quantiles
+
+LINE = Line("#0072b2", "solid")
+T0 = 1_790_000_000.0
+
+
+def _sample(values: np.ndarray, name: str = "run") -> Sample:
+    return Sample(name, LINE, np.sort(values))
+
+
+@given(st.integers(1, 300_000))
+def test_decimation_keeps_both_ends_and_the_limit(count: int) -> None:
+    ranks = run_figures.decimate(count)
+    assert ranks[0] == 0
+    assert ranks[-1] == count - 1
+    assert len(ranks) <= run_figures.POINTS
+    assert (np.diff(ranks) > 0).all()
+
+
+def test_decimation_keeps_the_largest_values_and_p999() -> None:
+    count = 1_000_000
+    kept = run_figures.decimate(count)
+    assert set(range(count - 5, count)) <= set(kept.tolist())
+    p999 = quantiles.rank(count, 0.999) - 1
+    assert np.abs(kept - p999).min() <= count * 0.001 * 0.02
+
+
+def test_the_decimated_ecdf_is_the_sample_s_own() -> None:
+    values = np.random.default_rng(1).lognormal(size=50_000)
+    figure = run_figures.ecdf([_sample(values)], "s")
+    x, y = np.array(figure.data[0].x[1:]), np.array(figure.data[0].y[1:])
+    exact = np.searchsorted(np.sort(values), x, side="right") / values.size
+    assert np.abs(exact - y).max() < 1e-12
+    assert y[-1] == 1.0
+
+
+def test_the_tail_s_quantiles_are_the_exact_ones() -> None:
+    values = np.random.default_rng(2).lognormal(size=20_000)
+    points = run_figures.tail_points(_sample(values))
+    assert points.survival[-1] == pytest.approx(0.001)
+    for survival, value in zip(points.survival.tolist(), points.value.tolist(), strict=True):
+        assert value == quantiles.quantile(values, 1 - survival)
+    assert (points.low <= points.high).all()
+
+
+@pytest.mark.parametrize(("count", "furthest"), [(50, 0.02), (200, 0.005), (5, 0.2)])
+def test_the_tail_ends_where_the_sample_carries_no_more(count: int, furthest: float) -> None:
+    points = run_figures.tail_points(_sample(np.arange(1.0, count + 1)))
+    assert points.survival[-1] >= furthest
+    assert len(points.survival) > 0
+
+
+def test_given_intervals_replace_those_of_independent_values() -> None:
+    sample = Sample("gaps", LINE, np.arange(1.0, 5001), {0.5: (2400.0, 2600.0)})
+    points = run_figures.tail_points(sample)
+    assert points.interval_survival.tolist() == [0.5]
+    assert (points.low[0], points.high[0]) == (2400.0, 2600.0)
+
+
+def test_shares_of_a_distribution_add_up_to_nearly_one() -> None:
+    values = np.random.default_rng(3).lognormal(size=5000)
+    figure = run_figures.distribution([_sample(values)], "s")
+    assert sum(figure.data[0].y[::2]) == pytest.approx(1, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "draw", [run_figures.ecdf, run_figures.tail, run_figures.distribution], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize(
+    "values", [[], [0.0], [1.0], [0.5, 0.5], [0.0, 1e4], [1e-6, 1e-6, 90.0]], ids=str
+)
+def test_any_sample_can_be_drawn(draw: object, values: list[float]) -> None:
+    figure = draw([_sample(np.array(values)), _sample(np.array([]), "empty")], "s")  # type: ignore[operator]
+    figure.to_json()
+
+
+def test_hostile_names_reach_no_figure_as_tags() -> None:
+    samples = [_sample(np.arange(1.0, 2000), HOSTILE)]
+    for figure in (
+        run_figures.ecdf(samples, "s"),
+        run_figures.tail(samples, "s"),
+        run_figures.distribution(samples, "s"),
+        figures.panel([Curve(HOSTILE, LINE, [T0], [1.0])], "s", T0 - 9, T0, 1, "r"),
+    ):
+        assert not any("<" in (trace.name or "") for trace in figure.data)
+
+
+def test_a_gap_in_a_series_stays_a_gap() -> None:
+    curve = Curve("a", LINE, [T0, T0 + 1, T0 + 9, T0 + 10], [1.0, math.nan, 3.0, 4.0])
+    figure = figures.panel([curve], "count", T0, T0 + 10, 1, "r")
+    assert list(figure.data[0].y) == [1.0, None, 3.0, 4.0, None]
+
+
+def test_a_band_without_an_upper_bound_leaves_the_plot_and_says_so() -> None:
+    band = Band("a", LINE, [T0, T0 + 1], [0.1, 80.0], [0.2, math.inf])
+    figure = figures.panel([band], "s", T0, T0 + 1, 1, "r")
+    top = figure.layout.yaxis.range[1]
+    assert figure.data[1].y[1] > top
+    assert figure.data[1].text[1] == "> 80 s"
+
+
+def test_a_panel_without_data_still_has_axes() -> None:
+    for unit in ("s", "ratio", "bytes", "count"):
+        figure = figures.panel([], unit, T0, T0 + 60, 1, "r")  # type: ignore[arg-type]
+        assert figure.layout.yaxis.range is not None

@@ -1,0 +1,148 @@
+import math
+
+import pytest
+
+from dashboard import live, panels, promql
+from dashboard.live import Source
+from dashboard.panels import PANELS, PROCESS, Part, Query
+from dashboard.prometheus import Series
+from measure.client_metrics import CLIENT_METRICS
+from servers.catalog import ENGINES
+from servers.contract import Metric
+
+SPAN = promql.Span.ending(1_790_000_000, 300)
+
+
+def test_keys_are_unique_and_every_panel_explains_itself() -> None:
+    assert len({panel.key for panel in PANELS}) == len(PANELS)
+    assert all(panel.title and panel.help.endswith(".") and panel.parts for panel in PANELS)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+def test_every_concept_of_a_panel_is_exported_by_something(panel: panels.Panel) -> None:
+    if panel.group == "client":
+        known = {metric.concept for metric in panels.CLIENT}
+    elif panel.group == "process":
+        known = {metric.concept for metric in PROCESS}
+    else:
+        known = {metric.concept for engine in ENGINES.values() for metric in engine.metrics}
+    for part in panel.parts:
+        assert part.concept in known
+        assert part.over is None or part.over in known
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
+@pytest.mark.parametrize("kind", [*live.MODEL_SERVERS, live.LOAD_TEST])
+def test_a_metric_that_is_exported_gives_a_query(panel: panels.Panel, kind: str) -> None:
+    if (panel.group == "client") != (kind == live.LOAD_TEST):
+        return
+    metrics = live.metrics_of(panel, kind)
+    found = panels.queries(panel, metrics, {"instance": ["a"]}, 5)
+    exported = [part for part in panel.parts if part.concept in {m.concept for m in metrics}]
+    assert {query.label for query in found} == {part.label for part in exported}
+
+
+def test_the_client_s_panels_know_every_metric_the_load_test_exports() -> None:
+    shown = {part.concept for panel in panels.group("client") for part in panel.parts}
+    assert {metric.name for metric in CLIENT_METRICS} - shown == {"client_e2e_seconds"}
+
+
+def test_the_process_metrics_are_those_of_the_exporter() -> None:
+    exported = {m.name for one in ENGINES.values() if one.job == "exporter" for m in one.metrics}
+    assert {metric.name for metric in PROCESS} <= exported
+
+
+def test_no_query_averages() -> None:
+    for panel in PANELS:
+        for kind in [*live.MODEL_SERVERS, live.LOAD_TEST]:
+            for query in panels.queries(panel, live.metrics_of(panel, kind), {}, 5):
+                assert "avg" not in query.expression
+                assert "histogram_quantile" not in query.expression
+
+
+def test_a_panel_whose_metric_is_missing_says_whose_and_which() -> None:
+    panel = panels.panel("kv_cache_usage")
+    assert panels.queries(panel, (), {}, 5) == ()
+    assert panels.absent(panel, "Triton") == "Triton exports no metric of kv cache usage."
+
+
+def test_an_unknown_panel_is_an_error() -> None:
+    with pytest.raises(KeyError, match="no panel is called 'nothing'"):
+        panels.panel("nothing")
+
+
+def test_a_counter_becomes_a_mean_only_with_something_to_divide_by() -> None:
+    panel = panels.Panel("x", "X", "engine", "s", "quantile", "H.", (Part("q", over="n"),))
+    time = Metric("q", "q_us", "counter", "s", "", 1e-6)
+    assert panels.queries(panel, (time,), {}, 5) == ()
+    (query,) = panels.queries(panel, (time, Metric("n", "n_total", "counter", "", "")), {}, 5)
+    assert "rate(q_us[5s])" in query.expression
+    assert "rate(n_total[5s])" in query.expression
+    assert query.scale == 1e-6
+
+
+def _series(instance: str, values: list[float], **labels: str) -> Series:
+    times = tuple(SPAN.end_s - SPAN.step_s * i for i in reversed(range(len(values))))
+    return Series({"instance": instance, **labels}, times, tuple(values))
+
+
+def test_bucket_rates_are_read_as_bounds_in_the_panel_s_unit() -> None:
+    query = Query("", "buckets", 1e-3, "", "x_ms")
+    answer = [
+        _series("a", [0, 1], le="10"),
+        _series("a", [0, 4], le="20"),
+        _series("a", [0, 4], le="+Inf"),
+    ]
+    reading = live.interpret(query, answer)["a"]
+    assert reading.bounds is not None
+    assert reading.bounds[0.5][0] is None
+    bounds = reading.last_bounds(0.5, SPAN.end_s, SPAN.step_s)
+    assert bounds is not None
+    assert (bounds.lower, bounds.upper) == (pytest.approx(0.01), pytest.approx(0.02))
+
+
+def test_torn_buckets_give_no_bounds() -> None:
+    reading = live.interpret(Query("", "buckets", 1, "", "x"), [_series("a", [3.0], le="10")])["a"]
+    assert reading.bounds is not None
+    assert reading.bounds[0.99] == (None,)
+
+
+def test_a_value_that_ended_is_not_shown_as_now() -> None:
+    reading = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [7.0])])["a"]
+    assert reading.last(SPAN.end_s, 4) == 7.0
+    assert math.isnan(reading.last(SPAN.end_s + 60, 4))
+
+
+def test_idle_is_told_from_zero() -> None:
+    panel = panels.panel("ttft")
+    query = Query("", "buckets", 1, "", "x")
+    quiet = live.interpret(query, [_series("a", [0.0], le="1"), _series("a", [0.0], le="+Inf")])
+    readings = live.PanelReadings(panel, {"a": (quiet["a"],)}, ())
+    assert live.idle(readings)
+    zero = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [0.0])])
+    assert not live.idle(live.PanelReadings(panel, {"a": (zero["a"],)}, ()))
+    nan = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [math.nan])])
+    assert live.idle(live.PanelReadings(panel, {"a": (nan["a"],)}, ()))
+    assert not live.idle(live.PanelReadings(panel, {}, ()))
+
+
+def test_local_instances_and_targets_become_one_list() -> None:
+    engine = live.MODEL_SERVERS[0]
+    local = [Source("mine", engine, "runs", False, "tiny")]
+    seen = [
+        Series({"job": "engine", "engine": engine, "instance": "mine"}, (1.0,), (1.0,)),
+        Series({"job": "engine", "engine": "other", "instance": "far"}, (1.0,), (1.0,)),
+        Series({"job": "client", "instance": "20261122-1"}, (1.0,), (1.0,)),
+        Series({"job": "client", "instance": "20261122-2"}, (1.0,), (1.0,)),
+        Series({"job": "exporter", "instance": "exporter"}, (1.0,), (1.0,)),
+    ]
+    up_now = [
+        Series({"job": "engine", "instance": "mine"}, (1.0,), (1.0,)),
+        Series({"job": "engine", "instance": "far"}, (1.0,), (0.0,)),
+    ]
+    merged = live.merge(local, seen, up_now)
+    assert [one.name for one in merged] == ["far", "mine", "20261122-2", "20261122-1"]
+    assert [one.state for one in merged] == ["does not answer", "runs", "ended", "ended"]
+    assert merged[1].about == "tiny"
+    assert merged[1].scraped
+    assert merged[2].is_load

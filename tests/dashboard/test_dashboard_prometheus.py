@@ -1,0 +1,74 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from dashboard import prometheus
+from dashboard.prometheus import Failure
+
+
+def test_nothing_there_is_a_failure_that_names_the_address(lab: Path) -> None:
+    answer = prometheus.query("http://127.0.0.1:9", "up")
+    assert isinstance(answer, Failure)
+    assert answer.kind == "unreachable"
+    assert "http://127.0.0.1:9" in answer.message
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "http://[::1", "ftp://x"])
+def test_an_address_that_is_none_is_a_failure(url: str) -> None:
+    answer = prometheus.query(url, "up")
+    assert isinstance(answer, Failure)
+    assert answer.kind == "unreachable"
+
+
+def test_series_are_read_with_nan_and_infinity() -> None:
+    body = {
+        "status": "success",
+        "data": {
+            "resultType": "matrix",
+            "result": [{"metric": {"a": "b"}, "values": [[1, "NaN"], [2, "+Inf"], [3, "4.5"]]}],
+        },
+    }
+    answer = prometheus.read(200, json.dumps(body).encode(), "u")
+    assert not isinstance(answer, Failure)
+    (series,) = answer
+    assert series.labels == {"a": "b"}
+    assert math.isnan(series.values[0])
+    assert series.values[1:] == (math.inf, 4.5)
+    assert series.last == 4.5
+
+
+def test_a_query_prometheus_refuses_says_why() -> None:
+    body = b'{"status":"error","errorType":"bad_data","error":"parse error: unexpected x"}'
+    answer = prometheus.read(400, body, "u")
+    assert isinstance(answer, Failure)
+    assert answer.kind == "refused"
+    assert "unexpected x" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>hello</html>"),
+        (200, b"[]"),
+        (200, b'{"status":"success"}'),
+        (502, b'{"status":"success","data":{"result":[]}}'),
+        (200, b'{"status":"success","data":{"result":[{"metric":{},"values":[[1,"x"]]}]}}'),
+        (200, b"\xff\xfe"),
+    ],
+)
+def test_what_is_not_the_query_api_is_a_failure(status: int, body: bytes) -> None:
+    answer = prometheus.read(status, body, "http://u")
+    assert isinstance(answer, Failure)
+    assert answer.kind == "unreadable"
+    assert "http://u" in answer.message
+
+
+def test_the_address_comes_from_the_environment_first(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVING_LAB_PROMETHEUS_URL", "http://far:1/")
+    assert prometheus.address() == ("http://far:1", "the variable SERVING_LAB_PROMETHEUS_URL")
+    monkeypatch.delenv("SERVING_LAB_PROMETHEUS_URL")
+    assert prometheus.address() == ("http://127.0.0.1:9090", "the default")

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from dashboard_runs import damage, records, write_run
+
+from dashboard import compare_tables, runs
+from dashboard.runs import LoadedRun, Unreadable
+from measure import server_metrics
+from measure.compare import compare
+from servers.catalog import ENGINES
+
+
+def _load(path: Path) -> LoadedRun:
+    loaded = runs.load(path)
+    assert isinstance(loaded, LoadedRun)
+    return loaded
+
+
+def test_values_are_those_the_summary_counts(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(1200))
+    loaded = _load(tmp_path / "a")
+    for key, values in loaded.values.items():
+        assert values.size == loaded.run.summary[key]["count"]
+        assert (np.diff(values) >= 0).all()
+
+
+def test_tokens_over_time_add_up(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(1200))
+    loaded = _load(tmp_path / "a")
+    time_s, rate = loaded.tokens_per_s
+    width_s = float(time_s[1] - time_s[0])
+    all_tokens = 16 * sum(1 for i in range(1200) if i % 50 != 49)
+    assert float(rate.sum() * width_s) == pytest.approx(all_tokens, rel=0.03)
+    assert time_s.size <= 80
+
+
+def test_an_unfinished_run_is_read_and_says_that_it_goes_on(tmp_path: Path) -> None:
+    writer = write_run(tmp_path, "a", records(300), finish=False)
+    loaded = _load(tmp_path / "a")
+    assert loaded.run.running
+    assert loaded.values["ttft_s"].size > 0
+    assert any("still goes on" in doubt for doubt in compare_tables.doubts(loaded.run))
+    before = runs.fingerprint(tmp_path / "a")
+    writer.append(records(1)[0])
+    writer.flush()
+    assert runs.fingerprint(tmp_path / "a") != before
+    writer.close()
+
+
+def test_a_damaged_run_is_a_reason_and_no_error(tmp_path: Path) -> None:
+    damage(tmp_path, "broken")
+    for name in ("broken", "missing"):
+        found = runs.load(tmp_path / name)
+        assert isinstance(found, Unreadable)
+        assert name in found.reason
+
+
+def test_runs_of_an_address_may_be_joined_or_repeated() -> None:
+    assert runs.names_in(["a,b", "c"], {"a"}) == ["a", "b", "c"]
+    assert runs.names_in(["a,b"], {"a,b"}) == ["a,b"]
+    assert runs.names_in(["a, a", ""], {"a"}) == ["a"]
+    assert runs.to_query(["a", "b"]) == "a,b"
+    assert runs.to_query(["a,b", "c"]) == ["a,b", "c"]
+    assert runs.names_in([str(runs.to_query(["a", "b"]))], {"a", "b"}) == ["a", "b"]
+
+
+def test_the_table_has_intervals_and_a_ratio_for_two_runs(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(1200))
+    write_run(tmp_path, "b", records(1200, ttft_s=0.4, seed=2), settings={"max_num_seqs": 1})
+    both = [_load(tmp_path / name) for name in "ab"]
+    comparison = compare([one.run for one in both])
+    table = compare_tables.numbers(comparison, ["a", "b"]).set_index("")
+    median = both[0].run.summary["ttft_s"]["p50"]
+    assert table.loc["TTFT p50", "a"].startswith(f"{median * 1000:.3g} ms")
+    assert "[" in table.loc["TTFT p50", "a"]
+    assert table.loc["TTFT p50", "second ÷ first"].endswith("differ")
+    settings = compare_tables.settings(comparison, ["a", "b"]).set_index("")
+    assert list(settings.loc["engine.settings.max_num_seqs"]) == ["16", "1"]
+
+
+def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(1200))
+    engine = ENGINES["vllm"]
+    name = next(metric.name for metric in engine.metrics if metric.concept == "ttft")
+    series = [
+        (f"{name}_bucket", {"le": "0.05"}, [0.0, 100.0]),
+        (f"{name}_bucket", {"le": "0.1"}, [0.0, 700.0]),
+        (f"{name}_bucket", {"le": "+Inf"}, [0.0, 1000.0]),
+        (f"{name}_sum", {}, [0.0, 90.0]),
+        (f"{name}_count", {}, [0.0, 1000.0]),
+    ]
+    rows = [
+        (t_s, metric, list(labels.items()), value)
+        for metric, labels, values in series
+        for t_s, value in zip((0.0, 61.0), values, strict=True)
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    server_metrics.write(tmp_path / "a", pa.table(columns, schema=server_metrics.SCHEMA))
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ENGINES)
+    median = table.set_index("").loc["TTFT p50"]
+    assert median["engine"] == "50–100 ms"
+    assert median["engine's mean"] == "90 ms"
+    assert median["client"].endswith("ms")
+    assert table.set_index("").loc["TTFT p99", "engine"] == "> 100 ms"
+    assert notes == []
+
+
+def test_a_run_without_server_metrics_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(200))
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ENGINES)
+    assert table.empty
+    assert notes == ["a: no server_metrics.parquet was kept with this run."]
+
+
+def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:
+    from measure.store import list_runs
+
+    write_run(tmp_path, "a", records(60), name="before the change")
+    writer = write_run(tmp_path, "b", records(60), finish=False)
+    titles = {info.run_id: compare_tables.title(info) for info in list_runs(tmp_path)}
+    assert titles == {"a": "a (before the change)", "b": "b · running"}
+    writer.close()

@@ -6,10 +6,12 @@ from typing import Any
 import pandas as pd
 
 from dashboard import engine_side, text, units
+from dashboard.engine_side import EngineLine
 from dashboard.quantities import quantity
 from dashboard.runs import LoadedRun
 from dashboard.units import Unit
 from measure.compare import Cell, Change, Comparison, Row
+from measure.errors import MeasureError
 from measure.store import Run, RunInfo
 from servers.contract import Engine
 
@@ -48,7 +50,7 @@ def doubts(run: Run) -> list[str]:
     """What to beware of in one run (of several, `Comparison.warnings` says it)."""
     found = []
     client = run.summary["client"]
-    if client["verdict"] != "valid":
+    if client["verdict"] != "valid" and not run.running:
         found.append(f"{run.path.name} is {client['verdict']}: {'; '.join(client['reasons'])}.")
     if not run.finished:
         state = "still goes on" if run.running else "was cut off"
@@ -103,32 +105,42 @@ def engine_numbers(
     loaded: Sequence[LoadedRun], engines: Mapping[str, Engine]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The engines' own histograms beside the client's numbers, and why a run has none."""
-    rows, notes = [], []
+    rows: list[dict[str, str]] = []
+    notes = []
     for one in loaded:
-        series = one.run.server_metrics
-        engine = engines.get(str(one.run.manifest["engine"].get("name")))
-        if series is None:
-            notes.append(f"{one.run_id}: no server_metrics.parquet was kept with this run.")
+        try:
+            lines = _engine_lines(one, engines)
+        except MeasureError as error:
+            notes.append(f"{one.run_id}: {error}")
             continue
-        lines = engine_side.engine_lines(
-            series, engine.metrics if engine else (), one.run.window, one.run.summary
-        )
-        if not lines:
+        if lines is None:
+            notes.append(f"{one.run_id}: no server_metrics.parquet was kept with this run.")
+        elif not lines:
             notes.append(f"{one.run_id}: its engine's series hold no histogram the lab knows.")
-        for line in lines:
-            bounds = line.bounds
-            rows.append(
-                {
-                    "run": one.run_id,
-                    "": f"{line.title} {line.level}",
-                    "engine": units.between(bounds.lower, bounds.upper, "s") if bounds else "–",
-                    "client": units.show(line.client_s, "s") if line.client_s else "",
-                    "engine's mean": units.show(line.mean_s, "s"),
-                    "observations": f"{line.count:,.0f}",
-                    "metric": line.metric,
-                }
-            )
+        rows += [_engine_row(one.run_id, line) for line in lines or ()]
     return pd.DataFrame(rows), notes
+
+
+def _engine_lines(one: LoadedRun, engines: Mapping[str, Engine]) -> list[EngineLine] | None:
+    series = one.run.server_metrics
+    if series is None:
+        return None
+    engine = engines.get(str(one.run.manifest["engine"].get("name")))
+    metrics = engine.metrics if engine else ()
+    return engine_side.engine_lines(series, metrics, one.run.window, one.run.summary)
+
+
+def _engine_row(run_id: str, line: EngineLine) -> dict[str, str]:
+    bounds = line.bounds
+    return {
+        "run": run_id,
+        "": f"{line.title} {line.level}",
+        "engine": units.between(bounds.lower, bounds.upper, "s") if bounds else "–",
+        "client": units.show(line.client_s, "s") if line.client_s else "",
+        "engine's mean": units.show(line.mean_s, "s"),
+        "observations": f"{line.count:,.0f}",
+        "metric": line.metric,
+    }
 
 
 def _row_title(row: Row) -> str:

@@ -126,8 +126,6 @@ def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
         if rest:
             with st.expander(f"{len(rest)} more to mind"):
                 st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in rest))
-    if comparison is None:
-        st.caption("One run. Choose a second above to compare it with.")
 
 
 def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
@@ -185,7 +183,7 @@ def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     st.subheader("Numbers", anchor=False)
     if comparison is None:
         _table(compare_tables.numbers_of_one(loaded[0].run))
-        st.caption(note)
+        st.caption(f"{note} Choose a second run above to compare this one with.")
         return
     names = [one.run_id for one in loaded]
     _table(compare_tables.numbers(comparison, names), TABLE_HEIGHT)

@@ -57,7 +57,7 @@ def test_one_run_is_shown_with_a_hint(lab: Path) -> None:
     app = _compare()
     assert not app.exception
     assert app.multiselect[0].value == ["only"]
-    assert "Choose a second" in _words(app)
+    assert "Choose a second run" in _words(app)
     assert len(app.get("plotly_chart")) == 5
 
 

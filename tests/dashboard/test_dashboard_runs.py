@@ -94,7 +94,7 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
     rows = [
         (t_s, metric, list(labels.items()), value)
         for metric, labels, values in series
-        for t_s, value in zip((0.0, 61.0), values, strict=True)
+        for t_s, value in zip((0.0, 59.0), values, strict=True)
     ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     server_metrics.write(tmp_path / "a", pa.table(columns, schema=server_metrics.SCHEMA))
@@ -105,6 +105,14 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
     assert median["client"].endswith("ms")
     assert table.set_index("").loc["TTFT p99", "engine"] == "> 100 ms"
     assert notes == []
+
+
+def test_damaged_server_metrics_are_a_note(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(200))
+    (tmp_path / "a" / "server_metrics.parquet").write_bytes(b"nothing")
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ENGINES)
+    assert table.empty
+    assert "cannot be read" in notes[0]
 
 
 def test_a_run_without_server_metrics_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Ask a running engine for one answer, to see that real text comes back."""
 
+import json
+
 import httpx
 
 from lab.errors import LabError
@@ -13,7 +15,12 @@ def complete(engine: Engine, instance: Instance, prompt: str, *, max_tokens: int
         if "openai-completions" in engine.protocols:
             answer = httpx.post(
                 f"{instance.base_url}/v1/completions",
-                json={"model": instance.served_name, "prompt": prompt, "max_tokens": max_tokens},
+                json={
+                    "model": instance.served_name,
+                    "prompt": prompt,
+                    "max_tokens": max_tokens,
+                    "temperature": 0,
+                },
                 timeout=120.0,
             )
             answer.raise_for_status()
@@ -23,13 +30,13 @@ def complete(engine: Engine, instance: Instance, prompt: str, *, max_tokens: int
         with httpx.stream(
             "POST",
             f"{instance.base_url}/v2/models/{model}/generate_stream",
-            json={"text_input": prompt, "max_tokens": max_tokens},
+            json={"text_input": prompt, "max_tokens": max_tokens, "temperature": 0.0},
             timeout=120.0,
         ) as stream:
             stream.raise_for_status()
             for line in stream.iter_lines():
                 if line.startswith("data:"):
-                    text += str(httpx.Response(200, text=line[5:]).json().get("text_output", ""))
+                    text += str(json.loads(line[5:])["text_output"])
         return text
     except (httpx.HTTPError, KeyError, ValueError) as problem:
         raise LabError(

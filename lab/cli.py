@@ -27,7 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Launch real model servers, load them, and see what a setting does to the tail.",
 )
-console = Console(highlight=False, soft_wrap=True)
+# A file or a pipe has no width of its own; 80 columns would cut the tables.
+PIPE_WIDTH = None if sys.stdout.isatty() else 140
+console = Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -149,14 +149,18 @@ def _drive(
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     shape = f"{load.users} users" if load.users is not None else f"{load.rate_rps:g} requests/s"
+    what = f"{load.scenario} on {instance.name}, {shape}, {load.duration_s:g} s"
+    if not console.is_terminal:
+        console.print(what, markup=False)
     with log.open("wb") as out, bar:
         # A session of its own: Ctrl-C in the terminal reaches Locust once, through us.
         process = subprocess.Popen(
             argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
-        task = bar.add_task(f"{load.scenario} on {instance.name}, {shape}", total=load.duration_s)
+        task = bar.add_task(what, total=load.duration_s)
         began = time.monotonic()
         try:
             while process.poll() is None:

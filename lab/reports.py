@@ -21,6 +21,8 @@ VERDICT_STYLE = {"valid": "green", "suspect": "yellow", "invalid": "red"}
 TITLES = {quantity.key: quantity.title for quantity in QUANTITIES} | {
     "schedule_delay_s": "Schedule delay"
 }
+# In a closed loop the schedule is the users' own pace: these only repeat the others.
+OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
 
 
 def find_run(text: str) -> Run:
@@ -44,20 +46,23 @@ def print_run(console: Console, run: Run) -> None:
     """One run: what was achieved, every latency, and what to think of the client."""
     summary = run.summary
     counts = summary["requests"]
+    tokens = units.show(summary["output_tokens_per_s"], "tok/s")
     console.print(
         f"\nrun {run.run_id}: {counts['ok']} answered, {counts['failed']} failed, "
         f"{counts['cancelled']} cancelled in {units.seconds(summary['window_s'])}; "
-        f"{units.show(summary['achieved_rps'], 'rps')} achieved, "
-        f"{units.show(summary['output_tokens_per_s'], 'tok/s')}",
+        f"{units.show(summary['achieved_rps'], 'rps')} achieved"
+        + (f", {tokens}" if summary["output_tokens_per_s"] else ""),
         markup=False,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in ("count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"):
         table.add_column(column, justify="right")
+    closed = run.manifest["load"]["arrival"]["kind"] == "closed"
     for key, title in TITLES.items():
         line = summary[key]
-        if line["count"]:
+        in_one_piece = key == "ttft_s" and not summary["chunk_gap_s"]["count"]
+        if line["count"] and not (closed and key in OPEN_LOOP_ONLY) and not in_one_piece:
             cells = [line[c] for c in ("mean", "p50", "p90", "p95", "p99", "p999", "max")]
             table.add_row(title, str(line["count"]), *(units.show(cell, "s") for cell in cells))
     console.print(table)

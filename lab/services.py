@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from servers import supervisor
+from servers import instances, supervisor
 from servers.catalog import ENGINES
 from servers.contract import Engine, Launch, Request
 from servers.errors import ServerError
@@ -53,6 +53,15 @@ def find(name: str) -> Engine:
 
 
 def watch(say: Say) -> Instance:
-    """See to it that Prometheus and the process exporter run; returns Prometheus."""
-    supervisor.up(ENGINES["exporter"], say=say)
-    return supervisor.up(ENGINES["prometheus"], say=say)
+    """See to it that Prometheus and the process exporter run; returns Prometheus.
+
+    Says something only where one of them has to be started.
+    """
+    _up_quietly("exporter", say)
+    return _up_quietly("prometheus", say)
+
+
+def _up_quietly(name: str, say: Say) -> Instance:
+    current = instances.load(name)
+    running = current is not None and instances.status(current) == "running"
+    return supervisor.up(ENGINES[name], say=(lambda _: None) if running else say)

@@ -21,7 +21,9 @@ def instances_table(found: Sequence[Instance]) -> Table:
     """`lab ps`: every instance as it is now."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "engine", "state", "address", "model", "memory", "up", "settings"):
-        table.add_column(column, justify="right" if column in ("memory", "up") else "left")
+        side = "right" if column in ("memory", "up") else "left"
+        wraps = column in ("model", "settings")
+        table.add_column(column, justify=side, no_wrap=not wraps, overflow="fold")
     for one in found:
         state = instances.status(one)
         table.add_row(

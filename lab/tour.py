@@ -8,7 +8,7 @@ from lab.load import Load
 from servers import supervisor
 
 QUESTION = "The capital of France is"
-COMPLETION = Load(scenario="completion", duration_s=30.0, warmup_s=5.0, users=4)
+COMPLETION = Load(scenario="completion", duration_s=35.0, warmup_s=5.0, users=8, output_tokens=16)
 CLASSIFY = Load(scenario="classify", duration_s=15.0, warmup_s=3.0, users=16)
 
 

@@ -21,9 +21,8 @@ def instances_table(found: Sequence[Instance]) -> Table:
     """`lab ps`: every instance as it is now."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "engine", "state", "address", "model", "memory", "up", "settings"):
-        side = "right" if column in ("memory", "up") else "left"
         wraps = column in ("model", "settings")
-        table.add_column(column, justify=side, no_wrap=not wraps, overflow="fold")
+        table.add_column(column, no_wrap=not wraps, overflow="fold")
     for one in found:
         state = instances.status(one)
         table.add_row(

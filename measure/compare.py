@@ -24,6 +24,8 @@ _SCALARS = {
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",
 }
+# In a closed loop nothing is scheduled: these would only repeat the others.
+_OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
 # Another port or another start is no other setting.
 _NOT_SETTINGS = ("engine.argv", "load.host")
 
@@ -143,12 +145,14 @@ def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
-    """Of every quantity that some run has: mean, quantiles, maximum."""
+    """Of every quantity that some run has and that says something of its own: mean to maximum."""
     rows = []
     tables = [run.counted for run in runs] if len(runs) == 2 else []
     for metric, values in QUANTITIES.items():
         facts = [run.summary.get(metric) or {} for run in runs]
         if not any(fact.get("count") for fact in facts):
+            continue
+        if metric in _OPEN_LOOP_ONLY and not any(is_open_loop(run.manifest) for run in runs):
             continue
         # Pooled values are not independent, as the interval of a ratio would have them.
         samples = [values(table) for table in tables] if metric != POOLED else []
@@ -209,7 +213,7 @@ def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
     differing = {setting.name for setting in settings}
     if any(name.startswith("machine.") for name in differing):
         found.append("The runs are from different machines: a difference may be the machine's.")
-    load = [name for name in differing if name in ("load.scenario", "load.protocol", "load.prompt")]
+    load = [name for name in differing if name in ("load.scenario", "load.prompt")]
     if load:
         what = " and ".join(sorted(name.removeprefix("load.") for name in load))
         found.append(f"The runs differ in {what}: they were not asked the same.")

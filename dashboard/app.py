@@ -14,6 +14,9 @@ if _ROOT not in sys.path:
 _ICON = str(Path(__file__).with_name("icon.svg"))
 st.set_page_config(page_title="Serving Lab", page_icon=_ICON, layout="wide")
 
+# Streamlit fades what is being computed anew: a page that follows would breathe all day.
+st.html("<style>.stElementContainer{opacity:1!important;transition:none!important}</style>")
+
 PAGES = [
     st.Page("views/live.py", title="Live", icon=":material/monitoring:", default=True),
     st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),

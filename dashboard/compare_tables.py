@@ -7,7 +7,7 @@ import pandas as pd
 
 from dashboard import engine_side, text, units
 from dashboard.engine_side import EngineLine
-from dashboard.quantities import quantity
+from dashboard.quantities import LEVEL_TITLES, quantity
 from dashboard.runs import LoadedRun
 from dashboard.units import Unit
 from measure.compare import Cell, Change, Comparison, Row
@@ -31,7 +31,6 @@ _UNITS: dict[str, Unit] = {
     "tokens/s": "tok/s",
     "ratio": "ratio",
 }
-_LEVELS = {"p999": "p99.9"}
 
 
 def title(info: RunInfo) -> str:
@@ -85,7 +84,7 @@ def numbers_of_one(run: Run) -> pd.DataFrame:
         for level in ("p50", "p90", "p95", "p99", "p999"):
             pair = facts["ci95"].get(level)
             cell = Cell(facts[level], (pair[0], pair[1]) if pair else None)
-            line[_LEVELS.get(level, level)] = _cell(cell, "s")
+            line[LEVEL_TITLES.get(level, level)] = _cell(cell, "s")
         line["max"] = units.show(facts["max"], "s")
         rows.append(line)
     return pd.DataFrame(rows)
@@ -148,7 +147,7 @@ def _row_title(row: Row) -> str:
         return _SCALARS.get(row.metric, row.metric)
     known = quantity(row.metric)
     words = known.title if known else row.metric.removesuffix("_s").replace("_", " ").capitalize()
-    return f"{words} {_LEVELS.get(row.quantile, row.quantile)}"
+    return f"{words} {LEVEL_TITLES.get(row.quantile, row.quantile)}"
 
 
 def _cell(cell: Cell, unit: Unit) -> str:

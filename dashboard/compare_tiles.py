@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard import tiles, units
+from dashboard.quantities import LEVEL_TITLES
 from dashboard.runs import LoadedRun
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Mark, Mood, Tile
@@ -51,13 +52,22 @@ def _facts(run: Run) -> list[Fact]:
     ttft = "ttft_from_schedule_s" if is_open_loop(run.manifest) else "ttft_s"
     from_schedule = " (from schedule)" if ttft != "ttft_s" else ""
     counts = summary["requests"]
-    third = ("itl_s", "ITL") if summary["itl_s"]["count"] else ("e2e_s", "E2E")
     goodput = summary.get("goodput_rps")
+    if summary["itl_s"]["count"]:
+        latencies = [
+            _latency(summary, ttft, "p50", "TTFT", f"TTFT{from_schedule}"),
+            _latency(summary, ttft, "p99", "TTFT", f"TTFT{from_schedule}"),
+            _latency(summary, "itl_s", "p50", "ITL", "ITL"),
+            _latency(summary, "itl_s", "p99", "ITL", "ITL"),
+        ]
+    else:
+        # An answer in one piece has one latency.
+        latencies = [
+            _latency(summary, "e2e_s", level, "E2E", "E2E")
+            for level in ("p50", "p90", "p99", "p999")
+        ]
     return [
-        _latency(summary, ttft, "p50", "TTFT", f"TTFT{from_schedule}"),
-        _latency(summary, ttft, "p99", "TTFT", f"TTFT{from_schedule}"),
-        _latency(summary, third[0], "p50", third[1], third[1]),
-        _latency(summary, third[0], "p99", third[1], third[1]),
+        *latencies,
         Fact("Tokens/s", units.figures_or_dash(summary["output_tokens_per_s"])),
         Fact("Requests/s", units.figures_or_dash(summary["achieved_rps"]), "Sent, in the window."),
         Fact(
@@ -72,7 +82,9 @@ def _facts(run: Run) -> list[Fact]:
 def _latency(summary: Mapping[str, Any], key: str, level: str, short: str, long: str) -> Fact:
     facts = summary[key]
     pair = facts["ci95"].get(level)
-    words = f"{long} {level}"
+    words = f"{long} {LEVEL_TITLES.get(level, level)}"
     if pair:
         words += f", 95% interval {units.show(pair[0], 's')} to {units.show(pair[1], 's')}"
-    return Fact(f"{short} {level}", units.show(facts[level], "s"), words + ".")
+    return Fact(
+        f"{short} {LEVEL_TITLES.get(level, level)}", units.show(facts[level], "s"), words + "."
+    )

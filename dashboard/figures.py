@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -43,38 +44,36 @@ def panel(
     revision: str,
 ) -> go.Figure:
     """One live panel. Gaps in the series stay gaps; `revision` keeps the reader's zoom."""
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     for shape in shapes:
         if isinstance(shape, Band):
-            _add_band(figure, shape, unit, step_s)
+            traces += _band(shape, unit, step_s)
         else:
-            _add_curve(figure, shape, unit, step_s)
-    style(figure, PANEL_HEIGHT, revision, legend=len(shapes) > 1)
-    clock = "%H:%M:%S" if end_s - start_s < 120 else "%H:%M"
-    figure.update_xaxes(
-        range=[_clock(start_s), _clock(end_s)], type="date", nticks=5, tickformat=clock
-    )
+            traces += _curve(shape, unit, step_s)
+    layout = common(PANEL_HEIGHT, revision, legend=len(shapes) > 1)
+    layout["xaxis"] |= {
+        "range": [_clock(start_s), _clock(end_s)],
+        "type": "date",
+        "nticks": 5,
+        "tickformat": "%H:%M:%S" if end_s - start_s < 120 else "%H:%M",
+    }
     highest = max((_highest(shape) for shape in shapes), default=0.0)
-    axis(figure, "y", unit)
-    if unit == "ratio":
-        figure.update_yaxes(range=[0, 1.03])
-    elif highest > 0:
-        figure.update_yaxes(range=[0, highest * 1.08])
-    else:
-        figure.update_yaxes(range=[0, 1])
+    top = 1.03 if unit == "ratio" else highest * 1.08 or 1.0
+    layout["yaxis"] |= {**ticks(unit), "range": [0, top]}
     if unit == "count" and highest < 5:
-        figure.update_yaxes(dtick=1)
-    return figure
+        layout["yaxis"]["dtick"] = 1
+    # One construction: every later update of a figure costs as much as all of it.
+    return go.Figure(data=traces, layout=layout)
 
 
-def style(figure: go.Figure, height: int, revision: str, legend: bool = True) -> None:
-    """What all figures share: margins, legend above the plot, zoom kept under `revision`."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 12, "t": 30 if legend else 12, "b": 8},
-        uirevision=revision,
-        showlegend=legend,
-        legend={
+def common(height: int, revision: str, legend: bool = True) -> dict[str, Any]:
+    """The layout all figures share: margins, legend above, zoom kept under `revision`."""
+    return {
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 30 if legend else 12, "b": 8},
+        "uirevision": revision,
+        "showlegend": legend,
+        "legend": {
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
@@ -84,17 +83,16 @@ def style(figure: go.Figure, height: int, revision: str, legend: bool = True) ->
             "title": None,
             "itemsizing": "trace",
         },
-        hovermode="x unified",
-        hoverlabel={"namelength": -1},
-    )
-    figure.update_xaxes(automargin=True, title=None, showgrid=False)
-    figure.update_yaxes(automargin=True, title=None, zeroline=False)
+        "hovermode": "x unified",
+        "hoverlabel": {"namelength": -1},
+        "xaxis": {"automargin": True, "title": None, "showgrid": False},
+        "yaxis": {"automargin": True, "title": None, "zeroline": False},
+    }
 
 
-def axis(figure: go.Figure, which: str, unit: units.Unit) -> None:
-    """Give the axis its unit's ticks."""
-    update = figure.update_xaxes if which == "x" else figure.update_yaxes
-    update(**units.TICKS.get(unit, units.PLAIN_TICKS))
+def ticks(unit: units.Unit) -> dict[str, str]:
+    """An axis's settings for its unit."""
+    return units.TICKS.get(unit, units.PLAIN_TICKS)
 
 
 def _clock(time_s: float) -> datetime:
@@ -122,46 +120,53 @@ def runs_of_points(
     return pieces
 
 
-def _add_curve(figure: go.Figure, curve: Curve, unit: units.Unit, step_s: float) -> None:
+def _curve(curve: Curve, unit: units.Unit, step_s: float) -> list[dict[str, Any]]:
     known = [math.isfinite(value) for value in curve.values]
     x: list[datetime | None] = []
     y: list[float | None] = []
     for piece in runs_of_points(curve.times_s, known, step_s):
         x += [*(_clock(curve.times_s[i]) for i in piece), _clock(curve.times_s[piece[-1]])]
         y += [*(curve.values[i] for i in piece), None]
-    figure.add_scatter(
-        x=x,
-        y=y,
-        name=text.figure(curve.name),
-        mode="lines",
-        line={"color": curve.line.colour, "dash": curve.line.dash, "width": 2},
-        text=[units.show(value, unit) for value in y],
-        hovertemplate="%{text}",
-        connectgaps=False,
-    )
+    return [
+        {
+            "type": "scatter",
+            "x": x,
+            "y": y,
+            "name": text.figure(curve.name),
+            "mode": "lines",
+            "line": {"color": curve.line.colour, "dash": curve.line.dash, "width": 2},
+            "text": [units.show(value, unit) for value in y],
+            "hovertemplate": "%{text}",
+            "connectgaps": False,
+        }
+    ]
 
 
-def _add_band(figure: go.Figure, band: Band, unit: units.Unit, step_s: float) -> None:
+def _band(band: Band, unit: units.Unit, step_s: float) -> list[dict[str, Any]]:
     """The area between the bounds, its upper edge drawn; one legend entry."""
     known = [math.isfinite(value) for value in band.lower]
     name = text.figure(band.name)
     highest = _highest(band)
-    for i, piece in enumerate(runs_of_points(band.times_s, known, step_s)):
+    traces: list[dict[str, Any]] = []
+    for piece in runs_of_points(band.times_s, known, step_s):
         x = [_clock(band.times_s[j]) for j in piece]
         lower = [band.lower[j] for j in piece]
         # Beyond the last boundary there is no upper bound: the area goes off the plot.
         upper = [band.upper[j] if math.isfinite(band.upper[j]) else highest * 2 for j in piece]
         if len(piece) == 1:
             x, lower, upper = [x[0]] * 2, lower * 2, upper * 2
-        shared = {"x": x, "mode": "lines", "legendgroup": name, "name": name}
-        figure.add_scatter(**shared, y=lower, line={"width": 0}, showlegend=False, hoverinfo="skip")
-        figure.add_scatter(
-            **shared,
-            y=upper,
-            line={"color": band.line.colour, "dash": band.line.dash, "width": 1.5},
-            fill="tonexty",
-            fillcolor=band.line.fill(0.28),
-            showlegend=i == 0,
-            text=[units.between(band.lower[j], band.upper[j], unit) for j in piece],
-            hovertemplate="%{text}",
-        )
+        shared = {"type": "scatter", "x": x, "mode": "lines", "legendgroup": name, "name": name}
+        traces += [
+            shared | {"y": lower, "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"},
+            shared
+            | {
+                "y": upper,
+                "line": {"color": band.line.colour, "dash": band.line.dash, "width": 1.5},
+                "fill": "tonexty",
+                "fillcolor": band.line.fill(0.28),
+                "showlegend": not traces,
+                "text": [units.between(band.lower[j], band.upper[j], unit) for j in piece],
+                "hovertemplate": "%{text}",
+            },
+        ]
+    return traces

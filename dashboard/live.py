@@ -42,13 +42,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one query said of one instance: a line, or bucket rates from which bounds are read."""
+    """What one query said of one instance, at each of `times_s`.
+
+    A line's `values`; or the rate of each bucket (`le` to rate, cumulative) in `histograms`; or
+    the quantiles of a summary as the engine computed them. The other two are empty.
+    """
 
     label: str
     note: str
     times_s: tuple[float, ...]
     values: tuple[float, ...] = ()
-    bounds: Mapping[float, tuple[Bounds | None, ...]] | None = None
+    histograms: tuple[Mapping[float, float], ...] = ()
+    quantiles: tuple[Mapping[float, float], ...] = ()
 
     def last(self, end_s: float, step_s: float) -> float:
         """The newest value, NaN if the series ended earlier."""
@@ -58,7 +63,17 @@ class Reading:
     def last_bounds(self, quantile: float, end_s: float, step_s: float) -> Bounds | None:
         """The newest bounds of the quantile, `None` if nothing was observed or it ended."""
         fresh = self.times_s and self.times_s[-1] >= end_s - step_s
-        return self.bounds[quantile][-1] if fresh and self.bounds else None
+        return self.bounds(quantile, -1) if fresh and not self.values else None
+
+    def bounds(self, quantile: float, index: int) -> Bounds | None:
+        """The bounds of the quantile at one time; `None` if idle, or if a scrape was torn."""
+        if self.quantiles:
+            value = self.quantiles[index].get(quantile, math.nan)
+            return None if math.isnan(value) else Bounds(value, value)
+        try:
+            return quantile_bounds(self.histograms[index], quantile)
+        except MeasureError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -70,14 +85,11 @@ class PanelReadings:
     notes: tuple[str, ...]
 
 
-QUANTILES = (0.5, 0.9, 0.99)
-
-
 def local_sources() -> list[Source]:
     """The instances of engines that the lab started on this machine, whatever scrapes them."""
     found = []
     for instance in instances.all_instances():
-        if instance.job == "engine":
+        if instance.engine in MODEL_SERVERS:
             if not instances.alive(instance):
                 state = "stopped"
             else:
@@ -224,40 +236,31 @@ def interpret(query: Query, answer: Sequence[Series]) -> dict[str, Reading]:
     return {name: read_one(query, several) for name, several in grouped.items()}
 
 
-def _from_buckets(query: Query, several: Sequence[Series]) -> Reading:
-    rates: dict[float, dict[float, float]] = {}
+def _by_time(
+    query: Query, several: Sequence[Series], label: str
+) -> dict[float, dict[float, float]]:
+    """Values by time and by the number in a label (`le` or `quantile`)."""
+    found: dict[float, dict[float, float]] = {}
     for series in several:
-        le = float(series.labels["le"])
+        key = float(series.labels[label])
+        key = key * query.scale if label == "le" else key
         for time_s, value in zip(series.times_s, series.values, strict=True):
-            rates.setdefault(time_s, {})[le * query.scale] = value
-    times = tuple(sorted(rates))
-    bounds = {
-        quantile: tuple(_bounds(rates[time], quantile) for time in times) for quantile in QUANTILES
-    }
-    return Reading(query.label, query.note, times, bounds=bounds)
+            found.setdefault(time_s, {})[key] = value
+    return dict(sorted(found.items()))
 
 
-def _bounds(rates: Mapping[float, float], quantile: float) -> Bounds | None:
-    """The bounds, `None` where nothing was observed or the scrape was torn."""
-    try:
-        return quantile_bounds(rates, quantile)
-    except MeasureError:
-        return None
+def _from_buckets(query: Query, several: Sequence[Series]) -> Reading:
+    rates = _by_time(query, several, "le")
+    return Reading(query.label, query.note, tuple(rates), histograms=tuple(rates.values()))
 
 
 def _from_summary(query: Query, several: Sequence[Series]) -> Reading:
     """A summary's own quantiles: no width, as the engine computed them."""
-    by_quantile = {float(series.labels["quantile"]): series for series in several}
-    times = several[0].times_s
-    bounds: dict[float, tuple[Bounds | None, ...]] = {}
-    for quantile in QUANTILES:
-        series = by_quantile.get(quantile)
-        at = dict(zip(series.times_s, series.values, strict=True)) if series else {}
-        bounds[quantile] = tuple(
-            None if math.isnan(value) else Bounds(value * query.scale, value * query.scale)
-            for value in (at.get(time, math.nan) for time in times)
-        )
-    return Reading(query.label, query.note, times, bounds=bounds)
+    found = {
+        time_s: {quantile: value * query.scale for quantile, value in values.items()}
+        for time_s, values in _by_time(query, several, "quantile").items()
+    }
+    return Reading(query.label, query.note, tuple(found), quantiles=tuple(found.values()))
 
 
 def shapes(
@@ -269,10 +272,10 @@ def shapes(
         for i, reading in enumerate(several):
             name = f"{source} {reading.label}".strip()
             line = lines[source].nth(i)
-            if reading.bounds is None:
+            if reading.values:
                 found.append(Curve(name, line, reading.times_s, reading.values))
                 continue
-            known = reading.bounds[quantile]
+            known = [reading.bounds(quantile, at) for at in range(len(reading.times_s))]
             lower = [bounds.lower if bounds else math.nan for bounds in known]
             upper = [bounds.upper if bounds else math.nan for bounds in known]
             found.append(Band(name, line, reading.times_s, lower, upper))
@@ -281,9 +284,9 @@ def shapes(
 
 def empty(reading: Reading) -> bool:
     """Whether the reading holds nothing but zeros and NaN: nothing of the kind happened."""
-    if reading.bounds is None:
-        return not any(math.isfinite(value) and value != 0 for value in reading.values)
-    return not any(bounds for known in reading.bounds.values() for bounds in known)
+    held = (*reading.histograms, *reading.quantiles)
+    numbers = (*reading.values, *(value for one in held for value in one.values()))
+    return not any(math.isfinite(value) and value != 0 for value in numbers)
 
 
 def idle(readings: PanelReadings) -> bool:

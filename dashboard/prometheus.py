@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import httpx
@@ -72,11 +73,17 @@ def query(url: str, expression: str, at_s: float | None = None) -> Answer:
     return _ask(url, "query", params)
 
 
+@cache
+def _client() -> httpx.Client:
+    """One for the process: each new one reads all certificates, which costs more than a query."""
+    # trust_env=False: a proxy of the environment has no business between this page and a
+    # Prometheus on this machine.
+    return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+
+
 def _ask(url: str, call: str, params: dict[str, str]) -> Answer:
     try:
-        # trust_env=False: a proxy of the environment has no business between this page and
-        # a Prometheus on this machine.
-        answer = httpx.post(f"{url}/api/v1/{call}", data=params, timeout=TIMEOUT_S, trust_env=False)
+        answer = _client().post(f"{url}/api/v1/{call}", data=params)
     except httpx.TimeoutException:
         return Failure("timeout", f"Prometheus at {url} did not answer within {TIMEOUT_S:g} s.")
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -4,20 +4,22 @@ from dataclasses import dataclass
 
 from dashboard.units import Unit
 
+LEVEL_TITLES = {"p999": "p99.9"}
+"""What people call a quantile where that is not its key."""
+
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity of `measure.summary.QUANTITIES`; `concept` is the engines' word for the like."""
+    """One quantity of a run's summary."""
 
     key: str
     title: str
     unit: Unit
     help: str
-    concept: str | None = None
 
 
 QUANTITIES = (
-    Quantity("ttft_s", "TTFT", "s", "First content chunk minus sent.", "ttft"),
+    Quantity("ttft_s", "TTFT", "s", "First content chunk minus sent."),
     Quantity(
         "ttft_from_schedule_s",
         "TTFT from schedule",
@@ -31,7 +33,6 @@ QUANTITIES = (
         "s",
         "Mean time between tokens of a request: (last content − first content) / (tokens after "
         "the first chunk). One value a request.",
-        "itl",
     ),
     Quantity(
         "chunk_gap_s",
@@ -40,8 +41,8 @@ QUANTITIES = (
         "Time between content chunks, pooled over requests. Not ITL where a chunk holds several "
         "tokens.",
     ),
-    Quantity("tpot_s", "TPOT", "s", "(E2E − TTFT) / (output tokens − 1).", "tpot"),
-    Quantity("e2e_s", "E2E", "s", "Last content byte minus sent.", "e2e"),
+    Quantity("tpot_s", "TPOT", "s", "(E2E − TTFT) / (output tokens − 1)."),
+    Quantity("e2e_s", "E2E", "s", "Last content byte minus sent."),
 )
 
 

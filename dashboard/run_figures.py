@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard import text, units
-from dashboard.figures import axis, style
+from dashboard.figures import common, ticks
 from dashboard.theme import Line
 from measure import quantiles
 from measure.quantiles import Floats
@@ -179,7 +179,7 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             )
     _run_style(figure, "distribution")
     figure.update_layout(hovermode="closest")
-    axis(figure, "x", unit)
+    figure.update_xaxes(**ticks(unit))
     if present and logarithmic:
         _logarithmic(figure, "x", float(edges[0]), float(edges[-1]), unit)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
@@ -217,13 +217,12 @@ def over_time(
     _run_style(figure, "over_time")
     figure.update_xaxes(ticksuffix=" s")
     figure.update_yaxes(rangemode="tozero")
-    axis(figure, "y", unit)
+    figure.update_yaxes(**ticks(unit))
     return figure
 
 
 def _run_style(figure: go.Figure, revision: str) -> None:
-    style(figure, _HEIGHT, revision, legend=True)
-    figure.update_layout(margin={"t": 34})
+    figure.update_layout(common(_HEIGHT, revision))
 
 
 def _percent(level: float) -> str:
@@ -239,7 +238,7 @@ def _latency_axis(
     """
     update = figure.update_xaxes if which == "x" else figure.update_yaxes
     values = [sample.values for sample in samples if sample.values.size]
-    axis(figure, which, unit)
+    update(**ticks(unit))
     if not values:
         return
     low, high = min(float(v[0]) for v in values), max(float(v[-1]) for v in values)

@@ -11,7 +11,7 @@ from dashboard.theme import Line
 
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-REFRESH_S = 2.0
+REFRESH_S = 3.0
 COLUMNS = 3
 NEWEST_LOADS = 2
 SECTIONS: dict[panels.Group, str] = {
@@ -22,7 +22,7 @@ SECTIONS: dict[panels.Group, str] = {
 
 
 def page() -> None:
-    """The controls, then a fragment that looks again every two seconds unless paused."""
+    """The controls, then a fragment that looks again by itself unless paused."""
     spans, quantiles, moving = st.columns([4, 3, 2], vertical_alignment="center")
     span_name = spans.segmented_control(
         "Time range",
@@ -48,10 +48,12 @@ def page() -> None:
         value=True,
         key="follow",
         bind="query-params",
-        help="Looks again every two seconds. Looking costs CPU: on a small machine switch it off "
+        help="Looks again every few seconds. Looking costs CPU: on a small machine switch it off "
         "while you measure.",
     )
-    look = st.fragment(show, run_every=REFRESH_S if moves else None)
+    # Nothing new is drawn within a step.
+    step_s = promql.Span.ending(0.0, SPANS_S[str(span_name)]).step_s
+    look = st.fragment(show, run_every=max(REFRESH_S, step_s) if moves else None)
     look(str(span_name), str(quantile_name))
 
 
@@ -79,22 +81,25 @@ def show(span_name: str, quantile_name: str) -> None:
     _hints(shown)
     for group, title in SECTIONS.items():
         _section(group, title, readings, lines, span, quantile_name)
+    _older_loads(sources)
 
 
 def _choose(sources: list[Source]) -> list[Source]:
-    """What is drawn: all engines and the newest load tests, or what the reader picked."""
-    loads = [source for source in sources if source.is_load]
-    usual = [source.name for source in sources if not source.is_load]
-    usual += [source.name for source in loads[:NEWEST_LOADS]]
-    names = [source.name for source in sources]
-    if len(names) <= 1:
-        return sources
-    if set(names) == set(usual):
-        return sources
-    picked = st.multiselect(
-        "Shown", names, default=usual, key="shown", placeholder="Engines and load tests"
-    )
-    return [source for source in sources if source.name in picked]
+    """All engines, the newest load tests, and the older ones that the reader asked for."""
+    more = st.session_state.get("more", [])
+    newest = [source.name for source in sources if source.is_load][:NEWEST_LOADS]
+    return [one for one in sources if not one.is_load or one.name in newest or one.name in more]
+
+
+def _older_loads(sources: list[Source]) -> None:
+    older = [source.name for source in sources if source.is_load][NEWEST_LOADS:]
+    if older:
+        # A load test that left the time range is no choice any more.
+        kept = [name for name in st.session_state.get("more", []) if name in older]
+        st.session_state["more"] = kept
+        st.multiselect(
+            "Older load tests in this time range", older, key="more", placeholder="Show more"
+        )
 
 
 def _section(

@@ -94,8 +94,7 @@ def test_bucket_rates_are_read_as_bounds_in_the_panel_s_unit() -> None:
         _series("a", [0, 4], le="+Inf"),
     ]
     reading = live.interpret(query, answer)["a"]
-    assert reading.bounds is not None
-    assert reading.bounds[0.5][0] is None
+    assert reading.bounds(0.5, 0) is None
     bounds = reading.last_bounds(0.5, SPAN.end_s, SPAN.step_s)
     assert bounds is not None
     assert (bounds.lower, bounds.upper) == (pytest.approx(0.01), pytest.approx(0.02))
@@ -103,8 +102,7 @@ def test_bucket_rates_are_read_as_bounds_in_the_panel_s_unit() -> None:
 
 def test_torn_buckets_give_no_bounds() -> None:
     reading = live.interpret(Query("", "buckets", 1, "", "x"), [_series("a", [3.0], le="10")])["a"]
-    assert reading.bounds is not None
-    assert reading.bounds[0.99] == (None,)
+    assert reading.bounds(0.99, 0) is None
 
 
 def test_a_value_that_ended_is_not_shown_as_now() -> None:
@@ -146,3 +144,17 @@ def test_local_instances_and_targets_become_one_list() -> None:
     assert merged[1].about == "tiny"
     assert merged[1].scraped
     assert merged[2].is_load
+
+
+def test_a_summary_s_quantiles_are_shown_as_they_are() -> None:
+    query = Query("", "summary", 1e-6, "", "x_us")
+    answer = [
+        _series("a", [math.nan, 9e4], quantile="0.99"),
+        _series("a", [1, 5e4], quantile="0.5"),
+    ]
+    reading = live.interpret(query, answer)["a"]
+    assert reading.bounds(0.99, 0) is None
+    bounds = reading.bounds(0.99, 1)
+    assert bounds is not None
+    assert (bounds.lower, bounds.upper) == (pytest.approx(0.09), pytest.approx(0.09))
+    assert reading.bounds(0.9, 1) is None

@@ -3,8 +3,8 @@
 Each prints the command that does the same by hand.
 """
 
+import io
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,10 @@ def load(
         Load("completion", float(seconds), float(warmup), users=users, output_tokens=tokens)
     )
     print("$", _by_hand(asked, instance), flush=True)
-    console = Console(file=sys.stdout, width=100, force_jupyter=False, force_terminal=False)
+    said = io.StringIO()
+    console = Console(file=said, width=1000, force_jupyter=False, force_terminal=False)
     run = experiment.run(services.find(instance.engine), instance, asked, console).run
+    print("".join(line for line in said.getvalue().splitlines(True) if "warning" in line), end="")
     counts, client = run.summary["requests"], run.summary["client"]
     print(
         f"{counts['ok']} answered, {counts['failed']} failed, "
@@ -93,18 +95,24 @@ def labels(runs: Sequence[Run]) -> list[str]:
 def compare(*runs: Run) -> pd.DataFrame:
     """A table: one column a run, one row a number, each with its 95% interval in brackets.
 
-    A dash stands where the sample is too small to say.
+    A dash stands where a sample is too small to say; percentiles that no run can carry are left
+    out.
     """
+    levels = [
+        level
+        for level in LEVELS
+        if any(run.summary[quantity][level] is not None for run in runs for quantity in _TITLES)
+    ]
     table: dict[str, list[str]] = {}
     for name, run in zip(labels(runs), runs, strict=True):
         summary = run.summary
         cells = [str(summary["requests"]["ok"]), str(summary["requests"]["failed"])]
         cells.append(units.show(summary["output_tokens_per_s"], "tok/s"))
         for quantity in _TITLES:
-            cells += [_cell(summary[quantity], level) for level in LEVELS]
+            cells += [_cell(summary[quantity], level) for level in levels]
         table[name] = cells
     rows = ["answered", "failed", "tokens a second"]
-    rows += [f"{title} {_percentile(level)}" for title in _TITLES.values() for level in LEVELS]
+    rows += [f"{title} {_percentile(level)}" for title in _TITLES.values() for level in levels]
     return pd.DataFrame(table, index=rows)
 
 

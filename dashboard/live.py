@@ -114,7 +114,9 @@ def merge(
             continue
         known = merged.get(name)
         kind = LOAD_TEST if job == "client" else series.labels.get("engine", "unknown engine")
-        state = {1.0: "runs", 0.0: "does not answer"}.get(now.get(name, math.nan), "ended")
+        # A load test that answers no more has ended; its target stays listed for a moment.
+        silent = "ended" if job == "client" else "does not answer"
+        state = {1.0: "runs", 0.0: silent}.get(now.get(name, math.nan), "ended")
         merged[name] = Source(
             name,
             known.kind if known else kind,

@@ -67,7 +67,11 @@ def _fact(
         if bounds is None:
             return Fact(label, units.show(None, unit), "Nothing observed now.")
         words = units.between(bounds.lower, bounds.upper, unit)
-        return Fact(label, words, f"From the histogram's buckets: {words}.")
+        return Fact(
+            label,
+            units.at_most(bounds.lower, bounds.upper, unit),
+            f"From the histogram's buckets: {words}.",
+        )
     values = [reading.last(span.end_s, age_s) for reading in several if not reading.label]
     values = values or [reading.last(span.end_s, age_s) for reading in several]
     known = [value for value in values if math.isfinite(value)]

@@ -89,6 +89,6 @@ def _fact(fact: Fact) -> str:
         f'<div style="min-width:0" title="{_escaped(fact.help, 300)}">'
         '<div style="opacity:.72;font-size:.78em;white-space:nowrap">'
         f"{_escaped(fact.label)}</div>"
-        '<div style="font-size:1.2em;font-weight:600;line-height:1.25;white-space:nowrap;'
+        '<div style="font-size:1.12em;font-weight:600;line-height:1.25;white-space:nowrap;'
         f'font-variant-numeric:tabular-nums">{_escaped(fact.value, 24)}</div></div>'
     )

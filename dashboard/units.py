@@ -92,6 +92,13 @@ def between(lower: float, upper: float, unit: Unit) -> str:
     return f"{low.rpartition(' ')[0] if same else low}–{high}"
 
 
+def at_most(lower: float, upper: float, unit: Unit) -> str:
+    """Bounds where there is no room for both: `≤ 40 ms`, `> 80 s`."""
+    if lower == upper or math.isinf(upper):
+        return between(lower, upper, unit)
+    return f"≤ {show(upper, unit)}"
+
+
 def figures_or_dash(value: float | None) -> str:
     """The figures alone, a dash where there is no value."""
     return _NOTHING if value is None or not math.isfinite(value) else figures(value)

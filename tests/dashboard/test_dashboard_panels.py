@@ -137,6 +137,7 @@ def test_local_instances_and_targets_become_one_list() -> None:
     up_now = [
         Series({"job": "engine", "instance": "mine"}, (1.0,), (1.0,)),
         Series({"job": "engine", "instance": "far"}, (1.0,), (0.0,)),
+        Series({"job": "client", "instance": "20261122-1"}, (1.0,), (0.0,)),
     ]
     merged = live.merge(local, seen, up_now)
     assert [one.name for one in merged] == ["far", "mine", "20261122-2", "20261122-1"]

@@ -93,6 +93,12 @@ def test_bounds_say_what_a_histogram_knows(lower: float, upper: float, shown: st
     assert units.between(lower, upper, "s") == shown
 
 
+def test_bounds_in_little_room_give_the_upper_one() -> None:
+    assert units.at_most(0.5, 0.63, "s") == "≤ 630 ms"
+    assert units.at_most(80.0, math.inf, "s") == "> 80 s"
+    assert units.at_most(0.02, 0.02, "s") == "20 ms"
+
+
 def test_an_engine_keeps_its_colour_and_its_instances_differ_by_dash() -> None:
     kinds = ["a", "b", "load"]
     alone = lines_for_instances({"b1": "b"}, kinds, dark=False)

@@ -45,6 +45,8 @@ def launch(request: Request) -> Launch:
         "--metrics-config=summary_latencies=true",
         f"--backend-config=python,shm-region-prefix-name={_shm_prefix(request.instance)}",
         "--exit-timeout-secs=10",
+        # Its tables of options would push the reason of a failed start out of the log's end.
+        "--log-info=false",
     )
     return Launch(
         argv=argv,
@@ -73,6 +75,9 @@ def environment(python: Path, library_path: str, path: str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # Engines share the cores here. Threads that spin while they wait for each other take
+        # them from the rest: with two engines at work, 68 tokens/s so, and 186 without.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 

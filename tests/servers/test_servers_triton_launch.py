@@ -77,6 +77,7 @@ def test_argv_of_a_launch(python, tmp_path):
         "--metrics-config=summary_latencies=true",
         "--backend-config=python,shm-region-prefix-name=serving_lab_t1_",
         "--exit-timeout-secs=10",
+        "--log-info=false",
     )
     assert launch.ready_url == "http://127.0.0.1:8000/v2/health/ready"
     assert launch.metrics_url == "http://127.0.0.1:8002/metrics"

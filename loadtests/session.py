@@ -10,6 +10,7 @@ import contextlib
 import gc
 import itertools
 import os
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
+import gevent
 import locust
 import pyarrow as pa
 from gevent.event import Event
@@ -169,6 +171,7 @@ class Session:
     def _prepare(self, environment: Environment, **_: Any) -> None:
         parsed = environment.parsed_options
         assert parsed is not None
+        _interrupt_main_greenlet_only()
         try:
             self.options = opts.check(parsed)
             tokenizer = FileTokenizer(self.options.tokenizer) if self.options.tokenizer else None
@@ -180,6 +183,8 @@ class Session:
             _warm_up()
         except LoadError as error:
             _refuse(str(error))
+        except KeyboardInterrupt:
+            _refuse("interrupted; the load test has not begun.")
         if self.options.arrival is not None:
             if parsed.num_users:
                 print(
@@ -229,6 +234,21 @@ def _refuse(message: str) -> NoReturn:
     """End before anything has started. Locust turns exceptions in listeners into tracebacks."""
     print(f"locust: error: {message}", file=sys.stderr, flush=True)
     sys.exit(1)
+
+
+def _interrupt_main_greenlet_only() -> None:
+    """Let Ctrl-C reach Locust, whatever greenlet is running at that moment.
+
+    Python raises KeyboardInterrupt in the middle of whichever greenlet runs; in one that is a
+    `Thread` (the metrics server, the run writer) it is swallowed and the load test goes on, in
+    the event loop's own callback it would tear a read apart. Through gevent it goes to the main
+    greenlet, where Locust waits for it. A shell that had us ignore it is obeyed.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        hub = gevent.get_hub()
+        gevent.signal_handler(
+            signal.SIGINT, lambda: hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
+        )
 
 
 def _warm_up() -> None:

@@ -1,7 +1,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -57,24 +56,26 @@ class Locust:
 
     home: Path
 
-    def start(self, scenario: str, *flags: str) -> subprocess.Popen[str]:
+    @contextlib.contextmanager
+    def start(self, scenario: str, *flags: str) -> Iterator[subprocess.Popen[str]]:
+        """The process while it runs; whatever the test thinks of it, it ends with the block."""
         command = [sys.executable, "-m", "locust", "-f", f"loadtests/{scenario}.py", "--headless"]
-        return subprocess.Popen(
+        with subprocess.Popen(
             [*command, "--only-summary", *flags],
             cwd=ROOT,
             env={**os.environ, "SERVING_LAB_HOME": str(self.home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, scenario: str, *flags: str) -> subprocess.CompletedProcess[str]:
         with self.start(scenario, *flags) as process:
-            try:
-                out, err = process.communicate(timeout=120)
-            except BaseException:
-                process.send_signal(signal.SIGKILL)
-                raise
+            out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

@@ -104,7 +104,7 @@ def engine_numbers(
     loaded: Sequence[LoadedRun], engines: Mapping[str, Engine]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The engines' own histograms beside the client's numbers, and why a run has none."""
-    rows: list[dict[str, str]] = []
+    rows: dict[str, dict[str, str]] = {}
     notes = []
     for one in loaded:
         try:
@@ -116,8 +116,10 @@ def engine_numbers(
             notes.append(f"{one.run_id}: no server_metrics.parquet was kept with this run.")
         elif not lines:
             notes.append(f"{one.run_id}: its engine's series hold no histogram the lab knows.")
-        rows += [_engine_row(one.run_id, line) for line in lines or ()]
-    return pd.DataFrame(rows), notes
+        for line in lines or ():
+            words = f"{line.title} {line.level}"
+            rows.setdefault(words, {"": words}).update(_engine_cells(one.run_id, line))
+    return pd.DataFrame(list(rows.values())).fillna(""), notes
 
 
 def _engine_lines(one: LoadedRun, engines: Mapping[str, Engine]) -> list[EngineLine] | None:
@@ -129,16 +131,13 @@ def _engine_lines(one: LoadedRun, engines: Mapping[str, Engine]) -> list[EngineL
     return engine_side.engine_lines(series, metrics, one.run.window, one.run.summary)
 
 
-def _engine_row(run_id: str, line: EngineLine) -> dict[str, str]:
+def _engine_cells(run_id: str, line: EngineLine) -> dict[str, str]:
+    """One run's two columns. The mean is the only exact number of a histogram."""
     bounds = line.bounds
+    words = units.between(bounds.lower, bounds.upper, "s") if bounds else "–"
     return {
-        "run": run_id,
-        "": f"{line.title} {line.level}",
-        "engine": units.between(bounds.lower, bounds.upper, "s") if bounds else "–",
-        "client": units.show(line.client_s, "s") if line.client_s else "",
-        "engine's mean": units.show(line.mean_s, "s"),
-        "observations": f"{line.count:,.0f}",
-        "metric": line.metric,
+        f"{run_id}: engine": f"{words}  (mean {units.show(line.mean_s, 's')})",
+        f"{run_id}: client": units.show(line.client_s, "s") if line.client_s else "",
     }
 
 

@@ -31,10 +31,8 @@ class EngineLine:
     """One quantile of one histogram: the bounds it gives, and the client's exact value (s)."""
 
     title: str
-    metric: str
     level: str
     bounds: Bounds | None
-    count: float
     mean_s: float
     client_s: float | None
 
@@ -64,10 +62,8 @@ def _lines(
     return [
         EngineLine(
             title,
-            metric.name,
             level,
             quantile_bounds(buckets, share),
-            gained.count,
             gained.mean * metric.scale if gained.count else math.nan,
             client.get(level),
         )

@@ -225,8 +225,9 @@ def _engine_side(loaded: list[LoadedRun]) -> None:
     if not table.empty:
         _table(table)
         st.caption(
-            "Engine: the bucket of its histogram that holds the quantile, over the same window. "
-            "Client: exact, from the records. The client's includes the network and HTTP."
+            "Engine: the bucket of its histogram that holds the quantile, over the same window, "
+            "and the exact mean. Client: exact, from the records; network and HTTP are in it. "
+            "Queue time and the ITL of single tokens are known to the engine alone."
         )
     for note in notes:
         st.caption(text.markdown(note))

@@ -27,6 +27,7 @@ def _launch_dashboard(request: Request) -> Launch:
         ready_url=f"{base_url}/_stcore/health",
         ready_timeout_s=60.0,
         stop_grace_s=5.0,
+        cwd=ROOT,  # Streamlit reads its .streamlit/config.toml from where it runs.
     )
 
 

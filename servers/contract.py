@@ -84,7 +84,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start one instance, where to reach it, and how to know that it is ready."""
+    """How to start one instance, where to reach it, and how to know that it is ready.
+
+    It runs in `cwd`, or else in the instance's own workspace.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -93,6 +96,7 @@ class Launch:
     metrics_url: str | None = None
     ready_timeout_s: float = 300.0
     stop_grace_s: float = 20.0
+    cwd: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ def _spawn(launch: Launch, request: Request, mark: str, log: Path) -> subprocess
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=request.workspace,
+            cwd=launch.cwd or request.workspace,
             env=environment,
             start_new_session=True,
         )

@@ -136,8 +136,8 @@ def _engine_cells(run_id: str, line: EngineLine) -> dict[str, str]:
     bounds = line.bounds
     words = units.between(bounds.lower, bounds.upper, "s") if bounds else "–"
     return {
-        f"{run_id}: engine": f"{words}  (mean {units.show(line.mean_s, 's')})",
-        f"{run_id}: client": units.show(line.client_s, "s") if line.client_s else "",
+        f"engine · {run_id}": f"{words}  (mean {units.show(line.mean_s, 's')})",
+        f"client · {run_id}": units.show(line.client_s, "s") if line.client_s else "",
     }
 
 

@@ -240,10 +240,10 @@ def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) ->
 
 
 def _table(table: pd.DataFrame, height: int | Literal["auto"] = "auto") -> None:
-    """The table, each column at least as wide as its longest text."""
+    """The table, each column as wide as its longest text, or as most of its title."""
     widths = {
         name: st.column_config.TextColumn(
-            width=min(28 + 8 * max(len(str(cell)) for cell in (name, *table[name])), 420)
+            width=min(28 + 8 * max(len(str(cell)) for cell in (name[:22], *table[name])), 420)
         )
         for name in table.columns
     }

@@ -100,9 +100,9 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
     server_metrics.write(tmp_path / "a", pa.table(columns, schema=server_metrics.SCHEMA))
     table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ENGINES)
     median = table.set_index("").loc["TTFT p50"]
-    assert median["a: engine"] == "50–100 ms  (mean 90 ms)"
-    assert median["a: client"].endswith("ms")
-    assert table.set_index("").loc["TTFT p99", "a: engine"].startswith("> 100 ms")
+    assert median["engine · a"] == "50–100 ms  (mean 90 ms)"
+    assert median["client · a"].endswith("ms")
+    assert table.set_index("").loc["TTFT p99", "engine · a"].startswith("> 100 ms")
     assert notes == []
 
 

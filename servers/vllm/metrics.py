@@ -4,6 +4,8 @@ Histograms are quantiles within bucket bounds, never exact: the client's own rec
 starts vLLM with finer bounds than its own (`HISTOGRAM_BUCKETS`), because by default everything
 under 0.3 s falls into one bucket of E2E and of the phase times, and everything under 10 ms into
 one of ITL. A vLLM started by someone else shows the coarse ones.
+
+A request whose client leaves is counted nowhere: `finished_reason="abort"` stays at zero then.
 """
 
 from collections.abc import Iterator
@@ -72,9 +74,6 @@ METRICS = (
            "Requests that failed inside the engine. vLLM counts them in the same family as the "
            "successes, by reason; refused ones (HTTP 400, 404) are in none.",
            selector={_FINISHED: "error"}),
-    Metric("requests_cancelled", "vllm:request_success_total", "counter", "requests",
-           "Requests whose client left. vLLM counts them in its family of successes.",
-           selector={_FINISHED: "abort"}),
     Metric("requests_stop", "vllm:request_success_total", "counter", "requests",
            "Answers that ended by themselves (end token or stop word).",
            selector={_FINISHED: "stop"}),

@@ -1,7 +1,8 @@
 """A tiny random Llama with SmolLM2's tokenizer and chat template: a model for quick tests.
 
 Usage: make_tiny_llama.py FOLDER. It speaks nonsense, always the same nonsense for one seed:
-engines, protocols and metrics can be tested with it, language cannot.
+engines, protocols and metrics can be tested with it, language cannot. Nor is it one to measure
+with: its steps are so short that a server's own HTTP process becomes the bottleneck.
 """
 
 from __future__ import annotations

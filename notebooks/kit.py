@@ -30,7 +30,9 @@ from servers.paths import ROOT
 __all__ = ["ask", "compare", "down", "labels", "load", "show", "spread", "tails", "up"]
 
 _TITLES = {"ttft_s": "TTFT", "itl_s": "ITL", "e2e_s": "E2E"}
+_LINE = 100
 _started: list[str] = []
+_drawn: list[str] = []
 
 
 def up(engine: str, **settings: Value) -> Instance:
@@ -142,7 +144,8 @@ def down() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """Progress; an engine's long log lines are cut."""
+    print(text if len(text) <= _LINE else f"{text[: _LINE - 1]}…", flush=True)
 
 
 def _quiet(_text: str) -> None:
@@ -192,12 +195,17 @@ def _with_load(run: Run) -> str:
 
 
 def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
-    names = labels(runs)
-    lines = lines_for_runs(names, dark=False)
-    return [
-        run_figures.Sample(name, lines[name], prepare(run).values[quantity])
-        for name, run in zip(names, runs, strict=True)
-    ]
+    # A run keeps the colour it was first drawn in, through the whole notebook.
+    _drawn.extend(run.run_id for run in runs if run.run_id not in _drawn)
+    lines = lines_for_runs(_drawn, dark=False)
+    samples = []
+    for name, run in zip(labels(runs), runs, strict=True):
+        one = prepare(run)
+        sample = run_figures.Sample(
+            name, lines[run.run_id], one.values[quantity], one.intervals(quantity)
+        )
+        samples.append(sample)
+    return samples
 
 
 def _cell(described: Mapping[str, Any], level: str) -> str:

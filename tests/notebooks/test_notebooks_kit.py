@@ -1,9 +1,12 @@
 import base64
+import shlex
 
 import plotly.graph_objects as go
 import pytest
 
+from lab.load import Load
 from notebooks import kit, pictures
+from servers.instances import Instance
 
 
 @pytest.fixture
@@ -53,6 +56,25 @@ def test_figures_hold_a_line_for_each_run_and_name_their_axes(make_run):
         assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
 
 
+def test_run_keeps_its_colour_from_figure_to_figure(make_run):
+    one, two, three = (make_run("vllm", [0.01 * n] * 50, users=n) for n in (1, 2, 3))
+    first, second = kit.tails(one, two), kit.tails(two, three)
+
+    def colour(figure, name):
+        return next(t.line.color for t in figure.data if t.name == name and t.showlegend is None)
+
+    assert colour(first, "vllm, 2 users") == colour(second, "vllm, 2 users")
+    assert colour(second, "vllm, 3 users") not in {
+        colour(first, "vllm, 1 users"),
+        colour(first, "vllm, 2 users"),
+    }
+
+
+def test_long_log_lines_of_an_engine_are_cut(capsys):
+    kit._say("x" * 300)
+    assert len(capsys.readouterr().out.strip()) == 100
+
+
 def test_stopping_stops_what_the_notebook_started_and_nothing_else(monkeypatch, capsys):
     stopped = []
     monkeypatch.setattr(kit, "_started", ["prometheus", "vllm"])
@@ -79,3 +101,33 @@ def test_words_stand_where_no_browser_can_draw(shown, monkeypatch, capsys):
     pictures.show(go.Figure(), "an empty plot")
     assert shown == []
     assert "Chromium" in (said := capsys.readouterr().out) and "an empty plot" in said
+
+
+def test_printed_command_is_one_that_a_person_can_type():
+    instance = Instance(
+        name="triton",
+        engine="triton",
+        pid=1,
+        create_time=0.0,
+        argv=(),
+        ports={"http": 8000, "grpc": 8001},
+        host="127.0.0.1",
+        base_url="http://127.0.0.1:8000",
+        ready_url="",
+        metrics_url=None,
+        log="",
+        settings={},
+        model=None,
+        served_name="ignored",
+        device="cpu",
+        protocols=("kserve-generate",),
+        job="engine",
+        started_s=0.0,
+        ready_timeout_s=1.0,
+        stop_grace_s=1.0,
+    )
+    words = shlex.split(kit._by_hand(Load("completion", 15.0, 3.0, users=4), instance))
+    assert words[:3] == ["locust", "-f", "loadtests/completion.py"]
+    for flag, value in (("-u", "4"), ("-t", "15s"), ("--model", "llm"), ("-H", instance.base_url)):
+        assert words[words.index(flag) + 1] == value
+    assert not any(word.startswith("/") or word == "--engine-json" for word in words)

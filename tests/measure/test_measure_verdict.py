@@ -21,14 +21,19 @@ def test_a_good_run_is_valid_and_nothing_is_said_against_it():
     assert judge(GOOD) == (Verdict.VALID, [])
 
 
+USER = replace(GOOD, clocks={"user": 1000})
+
+
 @pytest.mark.parametrize(
     ("facts", "verdict", "reason"),
     [
         (replace(GOOD, stats=replace(STATS, cpu_s=9.0)), "suspect", "90% of a core"),
         (replace(GOOD, stats=replace(STATS, cpu_s=9.9)), "invalid", "99% of a core"),
         (replace(GOOD, stats=replace(STATS, cpu_s=18.0, processes=2)), "suspect", "90% of a core"),
-        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02)), "suspect", "event loop was late by 20 ms"),
-        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.2)), "invalid", "event loop was late by 200 ms"),
+        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.2)), "suspect", "event loop was late by 200 ms"),
+        (replace(GOOD, stats=replace(STATS, loop_lag_p99_s=2.0)), "invalid", "event loop was late by 2000 ms"),
+        (replace(USER, stats=replace(STATS, loop_lag_p99_s=0.02)), "suspect", "event loop was late by 20 ms"),
+        (replace(USER, stats=replace(STATS, loop_lag_p99_s=0.2)), "invalid", "event loop was late by 200 ms"),
         (replace(GOOD, stats=replace(STATS, cap_hits=1)), "invalid", "held back 1 requests"),
         (replace(GOOD, stats=None), "suspect", "nothing is known of the client"),
         (replace(GOOD, finished=False), "suspect", "did not finish"),
@@ -66,3 +71,9 @@ def test_two_requests_at_the_edges_of_a_short_window_are_not_held_against_it():
 
 def test_closed_loop_offers_nothing_that_could_be_missed():
     assert judge(replace(GOOD, offered=None, achieved=3))[0] is Verdict.VALID
+
+
+def test_a_loop_a_little_late_is_no_doubt_where_the_kernel_stamps_arrivals():
+    found, reasons = judge(replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02)))
+    assert found == "valid"
+    assert reasons == []

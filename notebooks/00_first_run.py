@@ -93,8 +93,9 @@ kit.show(
 )
 
 # %% [markdown]
-# The same in numbers, with the interval in brackets. Repeat the experiment many times, and about 19
-# in 20 such intervals hold the true value. A dash means that the sample is too small to say.
+# The same in numbers, with the interval in brackets. Repeat the experiment many times, and at least
+# 19 in 20 such intervals hold the true value, as long as one request does not depend on another.
+# Where the brackets are missing the sample is too small for them; a dash means too small to say.
 
 # %%
 kit.compare(on_vllm, on_triton)

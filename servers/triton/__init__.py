@@ -75,8 +75,9 @@ def environment(python: Path, library_path: str, path: str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # Engines share the cores here. Threads that spin while they wait for each other take
-        # them from the rest: with two engines at work, 68 tokens/s so, and 186 without.
+        # Load test, dashboard and other engines share the cores. Threads that spin while they
+        # wait for each other are faster alone (2 cores, 16 sequences: 242 tokens/s, without
+        # 174) and collapse beside one busy process (83, without 181).
         "OMP_WAIT_POLICY": "PASSIVE",
     }
 

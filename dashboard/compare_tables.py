@@ -101,12 +101,12 @@ def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
 
 
 def engine_numbers(
-    loaded: Sequence[LoadedRun], engines: Mapping[str, Engine]
+    loaded: Sequence[LoadedRun], names: Sequence[str], engines: Mapping[str, Engine]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The engines' own histograms beside the client's numbers, and why a run has none."""
     rows: dict[str, dict[str, str]] = {}
     notes = []
-    for one in loaded:
+    for one, name in zip(loaded, names, strict=True):
         try:
             lines = _engine_lines(one, engines)
         except MeasureError as error:
@@ -118,7 +118,7 @@ def engine_numbers(
             notes.append(f"{one.run_id}: its engine's series hold no histogram the lab knows.")
         for line in lines or ():
             words = f"{line.title} {line.level}"
-            rows.setdefault(words, {"": words}).update(_engine_cells(one.run_id, line))
+            rows.setdefault(words, {"": words}).update(_engine_cells(name, line))
     return pd.DataFrame(list(rows.values())).fillna(""), notes
 
 
@@ -131,13 +131,13 @@ def _engine_lines(one: LoadedRun, engines: Mapping[str, Engine]) -> list[EngineL
     return engine_side.engine_lines(series, metrics, one.run.window, one.run.summary)
 
 
-def _engine_cells(run_id: str, line: EngineLine) -> dict[str, str]:
+def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:
     """One run's two columns. The mean is the only exact number of a histogram."""
     bounds = line.bounds
     words = units.between(bounds.lower, bounds.upper, "s") if bounds else "–"
     return {
-        f"engine · {run_id}": f"{words}  (mean {units.show(line.mean_s, 's')})",
-        f"client · {run_id}": units.show(line.client_s, "s") if line.client_s else "",
+        f"engine · {name}": f"{words}  (mean {units.show(line.mean_s, 's')})",
+        f"client · {name}": units.show(line.client_s, "s") if line.client_s else "",
     }
 
 

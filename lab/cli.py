@@ -189,10 +189,7 @@ def run_command(
     if outcome.interrupted:
         raise typer.Exit(130)
     if not outcome.run.summary["requests"]["ok"]:
-        raise LabError(
-            f"No request of run {outcome.run.path.name} succeeded; its errors are above, and "
-            f"{outcome.run.path / 'logs'} holds what Locust and the engine said."
-        )
+        raise experiment.nothing_answered(outcome.run)
 
 
 @app.command()

@@ -109,6 +109,29 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
     return Outcome(open_run(run_dir), exit_code, interrupted)
 
 
+def measured(engine: Engine, instance: Instance, load: Load, console: Console) -> Run:
+    """The run of a load that went through and was answered.
+
+    Raises `KeyboardInterrupt` if it was cut short, `LabError` if no request succeeded; what was
+    recorded is kept in both cases.
+    """
+    outcome = run(engine, instance, load, console)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if not outcome.run.summary["requests"]["ok"]:
+        raise nothing_answered(outcome.run)
+    return outcome.run
+
+
+def nothing_answered(run: Run) -> LabError:
+    """What to say of a run none of whose requests succeeded."""
+    kinds = "; ".join(f"{n} x {text}" for text, n in run.summary["requests"]["by_error"].items())
+    return LabError(
+        f"No request of run {run.path.name} succeeded ({kinds or 'none was finished'}). "
+        f"{run.path / 'logs'} holds what Locust and the engine said."
+    )
+
+
 def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     """The manifest's `engine`: what was measured, exactly enough to start it again."""
     neighbours = [

@@ -96,7 +96,7 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
         console.print(heading, style="bold")
         console.print(_table(frame))
     loaded = [prepare(run) for run in runs]
-    lines, notes = compare_tables.engine_numbers(loaded, catalog.ENGINES)
+    lines, notes = compare_tables.engine_numbers(loaded, names, catalog.ENGINES)
     console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
     console.print(_table(lines))
     for note in (*notes, *(f"warning: {warning}" for warning in comparison.warnings)):

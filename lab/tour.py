@@ -5,6 +5,7 @@ from rich.rule import Rule
 
 from lab import ask, experiment, reports, services
 from lab.load import Load
+from measure.store import Run
 from servers import supervisor
 
 QUESTION = "The capital of France is"
@@ -12,8 +13,11 @@ COMPLETION = Load(scenario="completion", duration_s=35.0, warmup_s=5.0, users=8,
 CLASSIFY = Load(scenario="classify", duration_s=15.0, warmup_s=3.0, users=16)
 
 
-def tour(console: Console) -> None:
-    """Everything `make lab` promises; may be repeated, and then starts and installs nothing."""
+def tour(console: Console, completion: Load = COMPLETION, classify: Load = CLASSIFY) -> list[Run]:
+    """Everything `make lab` promises; may be repeated, and then starts and installs nothing.
+
+    Returns the three runs: the same completions on vLLM and on Triton, then the classifier.
+    """
 
     def say(text: str) -> None:
         console.print(text, markup=False)
@@ -30,9 +34,9 @@ def tour(console: Console) -> None:
         say(f"{engine.title}: {QUESTION}{answer}")
 
     console.print(Rule("3/4  The same load on both, then the classifier", align="left"))
-    first = experiment.run(vllm_engine, vllm, COMPLETION, console).run
-    second = experiment.run(triton_engine, triton, COMPLETION, console).run
-    third = experiment.run(triton_engine, triton, CLASSIFY, console).run
+    first = experiment.measured(vllm_engine, vllm, completion, console)
+    second = experiment.measured(triton_engine, triton, completion, console)
+    third = experiment.measured(triton_engine, triton, classify, console)
     reports.print_run(console, third)
 
     console.print(Rule("4/4  Side by side", align="left"))
@@ -42,3 +46,4 @@ def tour(console: Console) -> None:
     say(f"\nDashboard:   {dashboard.base_url}")
     say(f"These runs:  {dashboard.base_url}/compare?runs={first.path.name},{second.path.name}")
     say("Stop it all: make down")
+    return [first, second, third]

@@ -221,7 +221,7 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
 
 def _engine_side(loaded: list[LoadedRun]) -> None:
     st.subheader("The engine's own numbers beside the client's", anchor=False)
-    table, notes = compare_tables.engine_numbers(loaded, ENGINES)
+    table, notes = compare_tables.engine_numbers(loaded, [one.run_id for one in loaded], ENGINES)
     if not table.empty:
         _table(table)
         st.caption(

@@ -1,6 +1,7 @@
 """Before the first user starts: is the server up, is the model there, does it speak the protocol?
 
-The last question is put by one request of one token, which is not part of the run.
+The last question is put by one request, with a prompt as long as the run's and one token of
+output, which is not part of the run.
 """
 
 import json
@@ -9,6 +10,7 @@ from loadtests.answer import to_record
 from loadtests.clock import RunClock
 from loadtests.errors import LoadError
 from loadtests.options import Options
+from loadtests.prompts import Prompts
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
 from loadtests.stream import Connection, Sweeper
@@ -57,7 +59,8 @@ class _Preflight:
 
     def _must_answer(self, model: str) -> None:
         protocol, host = self._protocol, self._options.host
-        body = json.dumps(protocol.body(Ask(model, "Hello", 1))).encode()
+        prompt = Prompts(self._options.prompt_tokens, self._options.seed).prompt(-1)
+        body = json.dumps(protocol.body(Ask(model, prompt, 1))).encode()
         answer = self._send(build_request(host, protocol.path(model), body), protocol)
         record = to_record(
             answer, protocol, request_id="preflight", worker=0, scheduled_s=0.0, cancelled=False
@@ -83,8 +86,9 @@ class _Preflight:
                 f"{protocol.name} there. {advice}"
             )
         raise LoadError(
-            f"A first request of one token to {where} failed: {record.status} "
-            f"{answer.status or ''} {record.error}. The load test has not begun."
+            f"A first request to {where}, a prompt of about {self._options.prompt_tokens} tokens "
+            f"for one token of output, failed: {record.status} {answer.status or ''} "
+            f"{record.error} The load test has not begun."
         )
 
     def _only_model(self) -> str:
@@ -92,12 +96,12 @@ class _Preflight:
         if names is None:
             others = [name for name in self._spoken() if name != self._protocol.name]
             advice = (
-                f"this server answers --protocol {' or '.join(others)}" if others else
-                "check the URL"
-            )  # fmt: skip
+                f"It does answer --protocol {' or '.join(others)}."
+                if others
+                else "Name the model with --model, or check the URL."
+            )
             raise LoadError(
-                f"{self._options.host}{self._protocol.models_path} lists no models, so either "
-                f"name the model with --model, or {advice}."
+                f"{self._options.host}{self._protocol.models_path} lists no models. {advice}"
             )
         if len(names) != 1:
             raise LoadError(f"{self._options.host} has {_listed(names)}: say which with --model.")

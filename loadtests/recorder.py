@@ -14,7 +14,7 @@ from loadtests.clock import RunClock
 from loadtests.errors import StreamError
 from loadtests.exporter import ClientCollector
 from measure.errors import MeasureError
-from measure.records import Record, Status
+from measure.records import Record, Status, TokenSource
 from measure.store import RunWriter
 from measure.verdict import ClientStats
 
@@ -94,7 +94,8 @@ class Recorder:
         sent_s = record.scheduled_s if record.sent_s is None else record.sent_s
         end_s = record.last_content_s or record.done_s or sent_s
         self._fire("POST", end_s - sent_s, received_bytes, failed)
-        if record.first_content_s is not None and failed is None:
+        streamed = record.token_source is not TokenSource.NONE
+        if streamed and record.first_content_s is not None and failed is None:
             self._fire("TTFT", record.first_content_s - sent_s, 0, None)
 
     def _fire(self, kind: str, duration_s: float, size: int, error: StreamError | None) -> None:

@@ -15,6 +15,7 @@ _ROWS = (
     ("e2e_s", "E2E"),
     ("schedule_delay_s", "start delay"),
 )
+_FROM_SCHEDULE = ("ttft_from_schedule_s", "schedule_delay_s")
 _COLUMNS = ("count", "mean", "p50", "p90", "p95", "p99", "p999", "max")
 
 
@@ -26,9 +27,11 @@ def print_report(path: Path, summary: dict[str, Any]) -> None:
     table.add_column("")
     for name in _COLUMNS:
         table.add_column("p99.9" if name == "p999" else name, justify="right")
+    # Without a schedule, what is counted from it says nothing new.
+    left_out = _FROM_SCHEDULE if summary["offered_rps"] is None else ()
     for key, title in _ROWS:
         row = summary[key]
-        if row["count"]:
+        if row["count"] and key not in left_out:
             table.add_row(title, str(row["count"]), *(_ms(row.get(c)) for c in _COLUMNS[1:]))
     console.print()
     console.print(table)
@@ -55,9 +58,7 @@ def _rates(summary: dict[str, Any]) -> str:
             ("output", "output_tokens_per_s", "tokens/s"),
         )
     ]
-    return ", ".join(
-        f"{name} {value:.2f} {unit}" for name, value, unit in parts if value is not None
-    )
+    return ", ".join(f"{name} {value:.2f} {unit}" for name, value, unit in parts if value)
 
 
 def _ms(seconds: float | None) -> str:

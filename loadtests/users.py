@@ -98,10 +98,14 @@ class LoadUser(User):
         request = self.build(number)
         if self._client is None:
             self._client = self.open()
-        self._one(self._client, request, number, run.clock.now_s())
+        self._one(self._client, request, number)
 
-    def _one(self, client: Any, request: Any, number: int, scheduled_s: float) -> None:
+    def _one(
+        self, client: Any, request: Any, number: int, scheduled_s: float | None = None
+    ) -> None:
+        """One request, recorded however it ends. Without a schedule it was wanted when sent."""
         recorder = self.session.active.recorder
+        begin_s = self.session.active.clock.now_s()
         answer = Answer()
         cancelled = True
         recorder.started()
@@ -109,6 +113,8 @@ class LoadUser(User):
             self.send(client, request, answer)
             cancelled = False
         finally:
+            if scheduled_s is None:
+                scheduled_s = begin_s if answer.sent_s is None else answer.sent_s
             record = self.record(answer, number, scheduled_s, cancelled)
             recorder.finished(record, answer.received_bytes)
 

@@ -53,10 +53,12 @@ class ActiveRun:
         engine = str(options.engine.get("name") or "server")
         run_id = new_run_id(engine, session.scenario, now)
         self.path = session.run_dir(run_id)
+        # From the web page it is not what the command line said.
+        users = environment.runner.target_user_count if environment.runner else options.users
         manifest = new_manifest(
             run_id=self.path.name,
             epoch_s=self.clock.epoch_s,
-            load=session.load_facts(),
+            load=session.load_facts(users),
             engine={"model": session.model, **options.engine},
             slo=options.slo,
             versions={"locust": locust.__version__, "gevent": version("gevent")},
@@ -136,11 +138,11 @@ class Session:
         folder = self.options.run_dir or Path("runs") / run_id
         return folder if self._runs == 1 else folder.with_name(f"{folder.name}-{self._runs}")
 
-    def load_facts(self) -> dict[str, Any]:
+    def load_facts(self, users: int) -> dict[str, Any]:
         """The manifest's `load`."""
         options = self.options
         arrival: dict[str, Any] = (
-            {"kind": CLOSED_LOOP, "users": options.users}
+            {"kind": CLOSED_LOOP, "users": users}
             if options.arrival is None
             else {
                 "kind": options.arrival,

@@ -22,7 +22,7 @@ from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
 from servers import instances, supervisor
-from servers.contract import Engine, Value
+from servers.contract import Engine, Say, Value
 from servers.instances import Instance
 from servers.paths import ROOT
 
@@ -42,7 +42,7 @@ class Outcome:
 
 def ensure_instance(
     engine: Engine,
-    say: services.Say,
+    say: Say,
     *,
     name: str | None = None,
     settings: Mapping[str, Value] | None = None,
@@ -214,9 +214,7 @@ def _keep_engine_log(log: Path, start: int, logs: Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _keep_server_metrics(
-    run: Run, prometheus: Instance, instance: Instance, say: services.Say
-) -> None:
+def _keep_server_metrics(run: Run, prometheus: Instance, instance: Instance, say: Say) -> None:
     time.sleep(AFTER_SCRAPES_S)
     epoch_s = float(run.manifest["epoch_s"])
     try:

@@ -52,6 +52,11 @@ def validated(load: Load) -> Load:
     ):
         if value is not None and value < least:
             raise LabError(f"{name} is {value:g}, and must be at least {least:g}.")
+    if load.duration_s != int(load.duration_s):
+        raise LabError(
+            f"--duration is {load.duration_s:g} s, and Locust runs for whole seconds: "
+            f"write {int(load.duration_s) + 1}s."
+        )
     if load.rate_rps is not None and load.rate_rps <= 0:
         raise LabError(f"--rate is {load.rate_rps:g} requests a second, and must be above 0.")
     if not 0 <= load.warmup_s < load.duration_s:

@@ -1,16 +1,13 @@
 """What the lab runs beside the engines: Prometheus, the process exporter, the dashboard."""
 
 import sys
-from collections.abc import Callable
 
 from servers import instances, supervisor
 from servers.catalog import ENGINES
-from servers.contract import Engine, Launch, Request
+from servers.contract import Engine, Launch, Request, Say
 from servers.errors import ServerError
 from servers.instances import Instance
 from servers.paths import ROOT
-
-Say = Callable[[str], None]
 
 
 def _launch_dashboard(request: Request) -> Launch:

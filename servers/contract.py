@@ -9,6 +9,7 @@ from typing import Literal
 
 Value = int | float | bool | str | tuple[int, ...] | None
 Device = Literal["cpu", "cuda"]
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Engine:
 
     `ports` maps a port's name to the number tried first; the first is the one that answers
     requests. `launch` is pure; `prepare` may write into `request.workspace` (a configuration
-    file, a model repository) and is called just before the start. `protocols` are the load
+    file, a model repository) and is called just before the start; it
+    tells of long work through `Say`. `protocols` are the load
     test's words for what it answers, the usual one first; `served_models` says by protocol which
     model answers it, where that is not the instance's served name. `resolve_model` turns the user's
     `--model` into a checked local folder or a Hugging Face id (raises `ServerError` if it is
@@ -124,8 +126,8 @@ class Engine:
     protocols: tuple[str, ...] = ()
     served_models: Mapping[str, str] = field(default_factory=dict)
     environment: Environment | None = None
-    prepare: Callable[[Request], None] | None = None
-    resolve_model: Callable[[str | None], str | None] | None = None
+    prepare: Callable[[Request, Say], None] | None = None
+    resolve_model: Callable[[str | None, Say], str | None] | None = None
     version: Callable[[str], str | None] | None = None
     job: str = "engine"
 

@@ -13,16 +13,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from servers import paths, wheelhouse
-from servers.contract import Device, Environment
+from servers.contract import Device, Environment, Say
 from servers.errors import ServerError
 from servers.locks import locked, write_atomically
 from servers.readiness import log_tail
 
-Say = Callable[[str], object]
 _SAY_EVERY_S = 5.0
 _FORMAT = "1"
 

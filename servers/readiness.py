@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 
 from servers import instances, probe, processes
+from servers.contract import Say
 from servers.errors import ServerError
 from servers.instances import Instance
 
-Say = Callable[[str], object]
 _POLL_S = 0.1
 # Also for one that was begun long ago by a program that is gone.
 _LEAST_WAIT_S = 10.0

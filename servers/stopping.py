@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from servers import instances, paths, processes, targets
+from servers.contract import Say
 from servers.errors import ServerError
 from servers.instances import Instance
 from servers.locks import locked
 from servers.processes import Member
 
-Say = Callable[[str], object]
 _POLL_S = 0.1
 _CHILDREN_GRACE_S = 3.0
 _KILL_WAIT_S = 10.0

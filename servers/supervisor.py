@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +28,12 @@ from servers import (
     stopping,
     targets,
 )
-from servers.contract import Engine, Launch, Request, Value
+from servers.contract import Engine, Launch, Request, Say, Value
 from servers.errors import ServerError
 from servers.instances import Instance
 from servers.locks import locked, write_atomically
 from servers.processes import MARK, shared_memory
 
-Say = Callable[[str], object]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _KEPT_LOGS = 3
 # Of the user's own Python: they would leak into an engine's isolated one.
@@ -66,7 +65,7 @@ def up(
     python = None
     if engine.environment is not None:
         python = environments.ensure(engine.environment, asked.device, say)
-    asked = replace(asked, python=python, model=_resolve(engine, model))
+    asked = replace(asked, python=python, model=_resolve(engine, model, say))
     asked = replace(asked, served_name=_served_name(engine, asked.model))
     targets.remove_stale_clients()
     instance, process = _adopt_or_start(engine, asked, ports or {}, replace_other, say)
@@ -119,8 +118,8 @@ def _asked(
     )
 
 
-def _resolve(engine: Engine, model: str | None) -> str | None:
-    return engine.resolve_model(model) if engine.resolve_model is not None else None
+def _resolve(engine: Engine, model: str | None, say: Say) -> str | None:
+    return engine.resolve_model(model, say) if engine.resolve_model is not None else None
 
 
 def _served_name(engine: Engine, model: str | None) -> str:
@@ -209,7 +208,7 @@ def _start(
     request = replace(asked, ports=ports.choose(engine, asked_ports, asked.host))
     request.workspace.mkdir(parents=True, exist_ok=True)
     if engine.prepare is not None:
-        engine.prepare(request)
+        engine.prepare(request, say)
     launch = engine.launch(request)
     log = request.workspace / "server.log"
     _rotate(log)

@@ -11,11 +11,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from servers import environments, paths
-from servers.contract import Environment
+from servers.contract import Environment, Say
 from servers.errors import ServerError
 from servers.locks import locked
 
@@ -23,8 +22,6 @@ HERE = Path(__file__).parent
 INSIDE = HERE / "inside"
 ENVIRONMENT = Environment(name="models", folder=HERE / "env", torch="2.13.0")
 STAMP = "stamp.txt"
-
-Say = Callable[[str], object]
 
 
 def build(name: str, script: str, say: Say) -> Path:

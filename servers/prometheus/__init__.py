@@ -1,13 +1,13 @@
 """Prometheus: a real one, scraping every instance and load test of this home each second."""
 
 from servers import paths, probe
-from servers.contract import Engine, Launch, Request
+from servers.contract import Engine, Launch, Request, Say
 from servers.locks import write_atomically
 from servers.prometheus import binary
 from servers.prometheus.config import configuration
 
 
-def _prepare(request: Request) -> None:
+def _prepare(request: Request, _say: Say) -> None:
     """Have the binary, and write its configuration."""
     binary.ensure()
     paths.targets().mkdir(parents=True, exist_ok=True)

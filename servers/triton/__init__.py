@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from servers import models as lab_models
 from servers import probe
-from servers.contract import Engine, Environment, Launch, Request
+from servers.contract import Engine, Environment, Launch, Request, Say
 from servers.errors import ServerError
 from servers.triton import layout, repository
 from servers.triton.knobs import KNOBS
@@ -82,31 +81,27 @@ def environment(python: Path, library_path: str, path: str) -> dict[str, str]:
     }
 
 
-def prepare(request: Request) -> None:
+def prepare(request: Request, say: Say) -> None:
     """Write the model repository and the backend folder into the instance's workspace."""
     python = _python(request)
     binary = layout.find(python, os.environ)
-    print(f"triton: tritonserver {binary.why}: {binary.path}", file=sys.stderr)
+    say(f"{request.instance}: tritonserver {binary.why}")
     layout.lay_out(binary, python, request.workspace / "backends")
     configs = repository.configs(request.settings, request.model, request.device)
-    classifier = lab_models.classifier(_say) if repository.CLASSIFIER in configs else None
+    classifier = lab_models.classifier(say) if repository.CLASSIFIER in configs else None
     repository.write(request.workspace / "models", configs, _HERE / "models", classifier)
 
 
-def resolve_model(name: str | None) -> str:
+def resolve_model(name: str | None, say: Say) -> str:
     """The language model asked for; the classifier, which is always the lab's own, is made too."""
-    lab_models.classifier(_say)
-    return lab_models.resolve_llm(name, _say)
+    lab_models.classifier(say)
+    return lab_models.resolve_llm(name, say)
 
 
 def version(base_url: str) -> str | None:
     """The running server's own version, such as `2.51.0`."""
     facts = probe.get_json(f"{base_url}/v2")
     return str(facts["version"]) if isinstance(facts, dict) and "version" in facts else None
-
-
-def _say(line: str) -> None:
-    print(f"triton: {line}", file=sys.stderr)
 
 
 ENGINE = Engine(

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from servers import paths
-from servers.contract import Knob, Launch, Request, Value
+from servers.contract import Knob, Launch, Request, Say, Value
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
 from servers.vllm.metrics import HISTOGRAM_BUCKETS
@@ -48,7 +48,7 @@ def launch(request: Request) -> Launch:
     )
 
 
-def prepare(request: Request) -> None:
+def prepare(request: Request, _say: Say) -> None:
     """An empty folder for sockets and temporary files: vLLM leaves its sockets behind."""
     temporary = _temporary(request)
     if temporary is not None:

@@ -123,7 +123,7 @@ def test_ctrl_c_in_a_run_keeps_what_was_answered_and_leaves_no_load_behind(
 ):
     known = set((home / "runs").iterdir())
     command = [sys.executable, "-m", "lab", "run", "vllm", "--scenario", "completion"]
-    process = subprocess.Popen([*command, "--users", "4", "--output-tokens", "8", "--duration", "5m"],
+    process = subprocess.Popen([*command, "--users", "4", "--output-tokens", "8", "--duration", "5m", "--warmup", "0s"],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

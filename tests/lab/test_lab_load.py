@@ -58,6 +58,7 @@ def test_only_the_classifier_is_given_a_transport():
         (replace(CLOSED, warmup_s=30.0), "warm-up"),
         (replace(CLOSED, duration_s=0.5, warmup_s=0.0), "--duration"),
         (replace(CLOSED, output_tokens=0), "--output-tokens"),
+        (replace(CLOSED, duration_s=7.5), "write 8s"),
     ],
 )
 def test_a_load_that_cannot_be_driven_is_refused_by_name(load: Load, named: str):

@@ -103,7 +103,7 @@ def test_preparing_clears_the_sockets_of_the_last_start(tmp_path):
     asked = replace(request(), workspace=tmp_path)
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "old-socket").write_text("")
-    prepare(asked)
+    prepare(asked, print)
     fits = len(str(tmp_path / "tmp")) <= 67
     assert list((tmp_path / "tmp").iterdir()) == [] if fits else True
 

@@ -3,3 +3,7 @@
 
 class ServerError(Exception):
     """Something the user can put right: the message says what, where and how."""
+
+
+class PortTakenError(ServerError):
+    """Another program took an instance's port between its choice and the engine's start."""

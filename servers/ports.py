@@ -62,10 +62,11 @@ def _check_free(
             f"{reserved[port]!r}. Give another port or run `lab down {reserved[port]}` first."
         )
     if not is_free(port, host):
+        holder = next(iter(processes.listeners(port)), None)
         raise ServerError(
             f"Port {port}, asked for {engine.name}'s {name}, cannot be used on {host}: "
-            f"{processes.listener_words(port)} has it. Give another port, or none to have a "
-            "free one chosen."
+            f"{processes.words(holder)} has it. Give another port, or none to have a free one "
+            "chosen."
         )
 
 

@@ -125,21 +125,25 @@ def marked_names(home: Path) -> set[str]:
     return found
 
 
-def listener(port: int) -> int | None:
-    """The pid that listens on the TCP port, if this user may know it."""
+def listeners(port: int) -> list[int]:
+    """The living processes that listen on the TCP port, as far as this user may know them."""
     try:
-        for connection in psutil.net_connections(kind="tcp"):
-            local = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and local and local.port == port:
-                return connection.pid
+        connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
-        return None
-    return None
+        return []
+    found = {
+        connection.pid
+        for connection in connections
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
+        and connection.pid is not None
+    }
+    return sorted(pid for pid in found if psutil.pid_exists(pid))
 
 
-def listener_words(port: int) -> str:
-    """Who listens on the port, for a message: `python (pid 12)` or `another program`."""
-    pid = listener(port)
+def words(pid: int | None) -> str:
+    """A process, for a message: `python (pid 12)`, or `another program` if it is not known."""
     try:
         return f"{psutil.Process(pid).name()} (pid {pid})" if pid else "another program"
     except psutil.Error:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import psutil
 
 from servers import instances, probe, processes
 from servers.contract import Say
-from servers.errors import ServerError
+from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
 
 _POLL_S = 0.1
@@ -34,6 +31,7 @@ def wait(instance: Instance, say: Say) -> float:
     next_words = began + _SAY_EVERY_S
     while not probe.answers(instance.ready_url):
         if not instances.leader_alive(instance):
+            _check_it_is_ours(instance)
             raise ServerError(_failed(instance, "ended before it was ready"))
         now = time.monotonic()
         if now - began > allowed_s:
@@ -71,15 +69,15 @@ def _failed(instance: Instance, what: str) -> str:
 
 
 def _check_it_is_ours(instance: Instance) -> None:
-    """Raise if another program answers where the instance should (it took the port meanwhile)."""
-    port = urlsplit(instance.ready_url).port
-    pid = processes.listener(port) if port else None
-    if pid is None or pid in {member.pid for member in instances.members(instance)}:
-        return
-    if not psutil.pid_exists(pid):
-        return
-    raise ServerError(
-        f"{instance.ready_url} is answered by {processes.listener_words(port or 0)}, not by the "
-        f"{instance.engine} just started as {instance.name!r}: it took the port meanwhile. "
-        "Start again, on another port."
-    )
+    """Raise `PortTakenError` if another program listens where the instance should.
+
+    Two servers may listen on one port (vLLM allows it) and share its requests: also an error.
+    """
+    members = {member.pid for member in instances.members(instance)}
+    for port in instance.ports.values():
+        strangers = [pid for pid in processes.listeners(port) if pid not in members]
+        if strangers:
+            raise PortTakenError(
+                f"Port {port}, chosen for {instance.name!r}, was taken meanwhile by "
+                f"{processes.words(strangers[0])}. Start again, on another port."
+            )

@@ -29,13 +29,15 @@ from servers import (
     targets,
 )
 from servers.contract import Engine, Launch, Request, Say, Value
-from servers.errors import ServerError
+from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
 from servers.locks import locked, write_atomically
 from servers.processes import MARK, shared_memory
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _KEPT_LOGS = 3
+# Another lab on the machine may choose the same port in the seconds before an engine listens.
+_STARTS = 3
 # Of the user's own Python: they would leak into an engine's isolated one.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
 
@@ -68,7 +70,21 @@ def up(
     asked = replace(asked, python=python, model=_resolve(engine, model, say))
     asked = replace(asked, served_name=_served_name(engine, asked.model))
     targets.remove_stale_clients()
-    instance, process = _adopt_or_start(engine, asked, ports or {}, replace_other, say)
+    for attempt in range(1, _STARTS + 1):
+        try:
+            return _up(engine, asked, ports or {}, replace_other, say)
+        except PortTakenError as error:
+            if ports or attempt == _STARTS:
+                raise
+            say(f"{asked.instance}: {error}".replace("Start again", "Starting again"))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _up(
+    engine: Engine, asked: Request, ports: Mapping[str, int], replace_other: bool, say: Say
+) -> Instance:
+    """One attempt: adopt what runs, or start it and wait until it is ready."""
+    instance, process = _adopt_or_start(engine, asked, ports, replace_other, say)
     if process is None:
         return _adopted(engine, instance, say)
     try:

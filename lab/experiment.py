@@ -6,7 +6,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ from measure.store import Run, open_run
 from servers import instances, supervisor
 from servers.contract import Engine, Say, Value
 from servers.instances import Instance
-from servers.paths import ROOT
+from servers.locks import locked
+from servers.paths import ROOT, home
 
 # One scrape more than the last answer, so that the engine's last increments are carried home.
 AFTER_SCRAPES_S = 2.5
@@ -53,9 +55,21 @@ def ensure_instance(
     An experiment says how its engine is set. If an instance of this name runs with other
     settings, it is stopped and started anew, and that is said.
     """
-    return supervisor.up(
-        engine, name=name, settings=settings, model=model, replace_other=True, say=say
-    )
+    with alone(say):
+        return supervisor.up(
+            engine, name=name, settings=settings, model=model, replace_other=True, say=say
+        )
+
+
+@contextmanager
+def alone(say: Say) -> Iterator[None]:
+    """Wait until no other experiment of this lab is under way, and keep others waiting.
+
+    Two at once would measure each other, and one could restart the engine under the other.
+    """
+    words = "another run of this lab is under way: waiting for its end (Ctrl-C gives up)"
+    with locked(home() / "experiment.lock", lambda: say(words)):
+        yield
 
 
 def protocol_of(engine: Engine, load: Load) -> str:
@@ -76,8 +90,13 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
     Ctrl-C ends the load early: what has finished is kept and the run is still summed up.
     Raises `LabError` if the engine cannot answer such a scenario or nothing could be recorded.
     """
-    protocol = protocol_of(engine, load)
     say = console.print
+    with alone(say):
+        return _run(engine, instance, load, console, say)
+
+
+def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: Say) -> Outcome:
+    protocol = protocol_of(engine, load)
     prometheus = services.watch(say)
     run_dir = runs.root() / new_run_id(instance.name, load.scenario, datetime.now(UTC))
     engine_log = Path(instance.log)

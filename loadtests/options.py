@@ -137,7 +137,11 @@ def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -
         "report no usage",
     )
     if protocols[0] == "kserve-infer":
-        load.add_argument("--transport", choices=("grpc", "http"), default="grpc")
+        load.add_argument(
+            "--transport",
+            choices=("grpc", "http"),
+            help="Default: what -H says (grpc://, http://), else grpc",
+        )
     _add_run_arguments(parser.add_argument_group("Run (serving-lab)"))
     _add_timeouts(parser.add_argument_group("Timeouts (serving-lab)"))
 
@@ -237,8 +241,12 @@ def check(parsed: argparse.Namespace) -> Options:
             total_s=parsed.total_timeout,
         ),
         max_in_flight=parsed.max_in_flight,
-        transport=getattr(parsed, "transport", "http"),
+        transport=getattr(parsed, "transport", None) or _transport_of(parsed.host),
     )
+
+
+def _transport_of(host: str) -> str:
+    return "http" if host.startswith(("http://", "https://")) else "grpc"
 
 
 def _run_dir(text: str) -> Path | None:

@@ -14,7 +14,7 @@ from loadtests.clock import RunClock
 from loadtests.errors import StreamError
 from loadtests.exporter import ClientCollector
 from measure.errors import MeasureError
-from measure.records import Record, Status, TokenSource
+from measure.records import Record, Status
 from measure.store import RunWriter
 from measure.verdict import ClientStats
 
@@ -93,18 +93,13 @@ class Recorder:
         failed = None if record.status is Status.OK else StreamError(record.error or record.status)
         sent_s = record.scheduled_s if record.sent_s is None else record.sent_s
         end_s = record.last_content_s or record.done_s or sent_s
-        self._fire("POST", end_s - sent_s, received_bytes, failed)
-        streamed = record.token_source is not TokenSource.NONE
-        if streamed and record.first_content_s is not None and failed is None:
-            self._fire("TTFT", record.first_content_s - sent_s, 0, None)
-
-    def _fire(self, kind: str, duration_s: float, size: int, error: StreamError | None) -> None:
+        # One entry a request: a second one for TTFT would double Locust's own request rate.
         self._events.request.fire(
-            request_type=kind,
+            request_type="POST",
             name=self._name,
-            response_time=duration_s * 1000,
-            response_length=size,
-            exception=error,
+            response_time=(end_s - sent_s) * 1000,
+            response_length=received_bytes,
+            exception=failed,
             context={},
         )
 

@@ -153,6 +153,7 @@ class Session:
         return {
             "scenario": self.scenario,
             "protocol": options.protocol,
+            **({"transport": options.transport} if options.protocol == "kserve-infer" else {}),
             "host": options.host,
             "arrival": arrival,
             "duration_s": options.duration_s,

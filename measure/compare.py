@@ -204,7 +204,7 @@ def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
     found = []
     for run in runs:
         client = run.summary.get("client") or {}
-        if client.get("verdict") != Verdict.VALID:
+        if client.get("verdict") != Verdict.VALID and not run.running:
             reasons = "; ".join(client.get("reasons") or ["no verdict was kept"])
             found.append(f"{run.run_id} is {client.get('verdict') or 'not judged'}: {reasons}.")
         if not run.finished:

@@ -42,7 +42,6 @@ USER = replace(GOOD, clocks={"user": 1000})
         (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
         (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
         (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),
-        (replace(GOOD, ok=99), "suspect", "99 successful requests carry no p99: it needs 100"),
         (replace(GOOD, ok=0), "invalid", "none of the 1000 requests succeeded"),
         (replace(GOOD, total=0, ok=0), "invalid", "no request falls into the window"),
     ],
@@ -77,3 +76,7 @@ def test_a_loop_a_little_late_is_no_doubt_where_the_kernel_stamps_arrivals():
     found, reasons = judge(replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02)))
     assert found == "valid"
     assert reasons == []
+
+
+def test_a_small_sample_is_no_fault_of_the_client():
+    assert judge(replace(GOOD, total=9, ok=9, offered=9, achieved=9)) == (Verdict.VALID, [])

@@ -26,6 +26,16 @@ request: their quantiles are not the same thing, so they do not stand side by si
 """
 
 
+NOTE = (
+    "Engine: the bucket of its histogram that holds the quantile, and the exact mean, of what "
+    "ended in the window. Client: exact, from the records, of what was sent in it; network and "
+    "HTTP are in it. A request begun in warm-up is in the engine's numbers only. The engine's ITL "
+    "pools the gaps of all requests and the client's is one value a request, so they do not stand "
+    "side by side."
+)
+"""How to read the two beside each other."""
+
+
 @dataclass(frozen=True)
 class EngineLine:
     """One quantile of one histogram: the bounds it gives, and the client's exact value (s)."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +21,7 @@ from lab.errors import LabError
 from measure.errors import MeasureError
 from servers import instances, knobs, supervisor
 from servers.errors import ServerError
+from servers.paths import log_file
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,6 +65,9 @@ def guarded(command: F) -> F:
         except (LabError, MeasureError, ServerError) as problem:
             errors.print(f"error: {problem}", markup=False)
             raise typer.Exit(1) from None
+        except OSError as problem:
+            errors.print(f"error: the system refused: {problem}", markup=False)
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             errors.print("interrupted")
             raise typer.Exit(130) from None
@@ -80,15 +85,28 @@ def up(
     port: Annotated[int | None, typer.Option(help="The port that answers requests.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Start an engine (or prometheus, exporter, dashboard) and wait until it answers."""
+    """Start an engine (or prometheus, exporter, dashboard) and wait until it answers.
+
+    One that already runs as asked is left alone; one that runs with other settings is started
+    anew with these.
+    """
     kind = services.find(engine)
     ports = {next(iter(kind.ports)): port} if port is not None else None
     chosen = knobs.parse(kind, settings or [])
     if kind is services.DASHBOARD:
         services.watch(say)
-    instance = supervisor.up(
-        kind, name=name, settings=chosen, model=model, ports=ports, host=host, say=say
-    )
+    # To start an engine while another is measured would spoil the measurement.
+    with services.alone(say) if kind.protocols else nullcontext():
+        instance = supervisor.up(
+            kind,
+            name=name,
+            settings=chosen,
+            model=model,
+            ports=ports,
+            host=host,
+            replace_other=True,
+            say=say,
+        )
     say(f"{instance.name} answers at {instance.base_url}   (log: {instance.log})")
 
 
@@ -115,10 +133,12 @@ def logs(
 ) -> None:
     """Print the last lines of an instance's log."""
     instance = instances.load(name)
-    if instance is None:
+    # The log of a start that failed outlives its instance.
+    path = Path(instance.log) if instance is not None else log_file(name)
+    if not path.exists():
         known = ", ".join(instances.names()) or "nothing"
         raise LabError(f"No instance is called '{name}'. `lab ps` shows what runs: {known}.")
-    with Path(instance.log).open(errors="replace") as log:
+    with path.open(errors="replace") as log:
         for line in log.readlines()[-lines:]:
             sys.stdout.write(line)
         while follow:
@@ -134,7 +154,12 @@ def down(
 ) -> None:
     """Stop what the lab started: one instance, or everything."""
     stopped = supervisor.down(name, say=say)
-    say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    if stopped:
+        say(f"stopped {', '.join(stopped)}")
+    elif name is not None and instances.names():
+        say(f"{name} was not running; there are {', '.join(instances.names())}")
+    else:
+        say("nothing was running")
 
 
 @app.command("run")
@@ -200,8 +225,11 @@ def compare(
     """Two or more runs side by side: the client's numbers with intervals, then the engine's."""
     from lab import reports
 
-    if len(runs) < 2:
-        raise LabError("A comparison needs two runs or more. `ls runs` shows those you have.")
+    if not 2 <= len(runs) <= reports.MOST_RUNS:
+        raise LabError(
+            f"A comparison is of 2 to {reports.MOST_RUNS} runs, and {len(runs)} were given. "
+            "`ls runs` shows those you have."
+        )
     reports.print_comparison(console, [reports.find_run(run) for run in runs])
 
 
@@ -220,7 +248,7 @@ def doctor() -> None:
 @app.command()
 @guarded
 def tour() -> None:
-    """The main job: vLLM and Triton, the same load on both, a classifier, a reports."""
+    """The main job: vLLM and Triton, the same load on both, a classifier, a comparison."""
     from lab.tour import tour as steps
 
     steps(console)

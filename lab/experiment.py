@@ -1,13 +1,14 @@
 """An experiment: one engine with its settings, one load, and the run that comes of it."""
 
+import ctypes
 import json
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +26,10 @@ from measure.store import Run, open_run
 from servers import instances, supervisor
 from servers.contract import Engine, Say, Value
 from servers.instances import Instance
-from servers.locks import locked
-from servers.paths import ROOT, home
+from servers.paths import ROOT
 
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 # One scrape more than the last answer, so that the engine's last increments are carried home.
 AFTER_SCRAPES_S = 2.5
 BEFORE_SCRAPES_S = 5.0
@@ -55,21 +57,10 @@ def ensure_instance(
     An experiment says how its engine is set. If an instance of this name runs with other
     settings, it is stopped and started anew, and that is said.
     """
-    with alone(say):
+    with services.alone(say):
         return supervisor.up(
             engine, name=name, settings=settings, model=model, replace_other=True, say=say
         )
-
-
-@contextmanager
-def alone(say: Say) -> Iterator[None]:
-    """Wait until no other experiment of this lab is under way, and keep others waiting.
-
-    Two at once would measure each other, and one could restart the engine under the other.
-    """
-    words = "another run of this lab is under way: waiting for its end (Ctrl-C gives up)"
-    with locked(home() / "experiment.lock", lambda: say(words)):
-        yield
 
 
 def protocol_of(engine: Engine, load: Load) -> str:
@@ -91,14 +82,14 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
     Raises `LabError` if the engine cannot answer such a scenario or nothing could be recorded.
     """
     say = console.print
-    with alone(say):
+    with services.alone(say):
         return _run(engine, instance, load, console, say)
 
 
 def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: Say) -> Outcome:
     protocol = protocol_of(engine, load)
     prometheus = services.watch(say)
-    run_dir = runs.root() / new_run_id(instance.name, load.scenario, datetime.now(UTC))
+    run_dir = _new_folder(new_run_id(instance.name, load.scenario, datetime.now(UTC)))
     engine_log = Path(instance.log)
     log_start = engine_log.stat().st_size if engine_log.exists() else 0
     with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
@@ -115,6 +106,8 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
         locust_log = Path(scratch) / "locust.log"
         exit_code, interrupted = _drive(argv, locust_log, load, instance, console)
         if not (run_dir / "manifest.json").exists():
+            if interrupted:
+                raise KeyboardInterrupt
             raise LabError(
                 f"The load test ended (exit code {exit_code}) before it recorded anything:\n"
                 + "\n".join(locust_log.read_text().strip().splitlines()[-15:])
@@ -172,6 +165,16 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     }
 
 
+def _new_folder(run_id: str) -> Path:
+    """A folder that no run has yet; another lab's home may share the runs."""
+    folder = runs.root() / run_id
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = runs.root() / f"{run_id}-{number}"
+    return folder
+
+
 def _host(instance: Instance, protocol: str, transport: str) -> str:
     if protocol == "kserve-infer" and transport == "grpc":
         return f"grpc://{instance.host}:{instance.ports['grpc']}"
@@ -200,7 +203,12 @@ def _drive(
     with log.open("wb") as out, bar:
         # A session of its own: Ctrl-C in the terminal reaches Locust once, through us.
         process = subprocess.Popen(
-            argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            argv,
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         task = bar.add_task(what, total=load.duration_s)
         began = time.monotonic()
@@ -215,6 +223,12 @@ def _drive(
         finally:
             exit_code = _reap(process)
     return exit_code, interrupted
+
+
+def _end_with_parent() -> None:
+    """In Locust, before it starts: be interrupted when `lab run` dies, even by `kill -9`."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _reap(process: "subprocess.Popen[bytes]") -> int:

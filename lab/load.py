@@ -1,13 +1,17 @@
 """What a load is, and the `locust` command line that drives it. Pure."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from measure.slo import Slo
 from servers.paths import ROOT
 
+ARRIVALS = ("poisson", "constant")
+TRANSPORTS = ("grpc", "http")
 # The protocols a scenario can speak, the usual one first.
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "chat": ("openai-chat", "kserve-generate"),
@@ -57,8 +61,16 @@ def validated(load: Load) -> Load:
             f"--duration is {load.duration_s:g} s, and Locust runs for whole seconds: "
             f"write {int(load.duration_s) + 1}s."
         )
-    if load.rate_rps is not None and load.rate_rps <= 0:
-        raise LabError(f"--rate is {load.rate_rps:g} requests a second, and must be above 0.")
+    if load.rate_rps is not None and not 0 < load.rate_rps < math.inf:
+        raise LabError(f"--rate is {load.rate_rps:g}; it must be a number of requests above 0.")
+    for option, chosen, known in (
+        ("--arrival", load.arrival, ARRIVALS),
+        ("--transport", load.transport, TRANSPORTS),
+    ):
+        if chosen not in known:
+            raise LabError(f"{option} is '{chosen}', and can be {' or '.join(known)}.")
+    if load.slo:
+        Slo.parse(load.slo)
     if not 0 <= load.warmup_s < load.duration_s:
         raise LabError(
             f"The warm-up of {load.warmup_s:g} s leaves nothing to measure of the "

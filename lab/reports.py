@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboard import compare_tables, units
+from dashboard import compare_tables, engine_side, units
 from dashboard import runs as runs_kept
 from dashboard.quantities import QUANTITIES
 from dashboard.runs import prepare
@@ -17,6 +17,8 @@ from measure.compare import compare
 from measure.store import Run, open_run
 from servers import catalog
 
+LETTERS = "abcdefgh"
+MOST_RUNS = len(LETTERS)
 VERDICT_STYLE = {"valid": "green", "suspect": "yellow", "invalid": "red"}
 TITLES = {quantity.key: quantity.title for quantity in QUANTITIES} | {
     "schedule_delay_s": "Schedule delay"
@@ -47,11 +49,13 @@ def print_run(console: Console, run: Run) -> None:
     summary = run.summary
     counts = summary["requests"]
     tokens = units.show(summary["output_tokens_per_s"], "tok/s")
+    rates = f"{units.show(summary['achieved_rps'], 'rps')} achieved"
+    if summary["offered_rps"] is not None:
+        rates = f"{units.show(summary['offered_rps'], 'rps')} offered, {rates}"
     console.print(
         f"\nrun {run.run_id}: {counts['ok']} answered, {counts['failed']} failed, "
         f"{counts['cancelled']} cancelled in {units.seconds(summary['window_s'])}; "
-        f"{units.show(summary['achieved_rps'], 'rps')} achieved"
-        + (f", {tokens}" if summary["output_tokens_per_s"] else ""),
+        f"{rates}" + (f", {tokens}" if summary["output_tokens_per_s"] else ""),
         markup=False,
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -66,6 +70,13 @@ def print_run(console: Console, run: Run) -> None:
             cells = [line[c] for c in ("mean", "p50", "p90", "p95", "p99", "p999", "max")]
             table.add_row(title, str(line["count"]), *(units.show(cell, "s") for cell in cells))
     console.print(table)
+    if summary["slo_attainment"] is not None:
+        asked = ", ".join(f"{k} {units.show(v, 's')}" for k, v in run.manifest["slo"].items() if v)
+        console.print(
+            f"SLO ({asked}): {units.show(summary['slo_attainment'], 'ratio')} of requests met it, "
+            f"goodput {units.show(summary['goodput_rps'], 'rps')}",
+            markup=False,
+        )
     for text, count in counts["by_error"].items():
         console.print(f"  {count} x {text}", markup=False, style="red")
     print_verdict(console, run)
@@ -85,7 +96,7 @@ def print_verdict(console: Console, run: Run) -> None:
 def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     """Runs side by side: the client's numbers, what differs, the engines' own numbers."""
     comparison = compare(runs)
-    names = [f"({'abcdefgh'[place]})" for place in range(len(runs))]
+    names = [f"({LETTERS[place]})" for place in range(len(runs))]
     console.print()
     for name, run in zip(names, runs, strict=True):
         console.print(f"{name} {run.run_id}", markup=False)
@@ -94,11 +105,13 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
         ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, names)),
     ):
         console.print(heading, style="bold")
-        console.print(_table(frame))
+        console.print(_table(frame) if not frame.empty else "nothing")
     loaded = [prepare(run) for run in runs]
     lines, notes = compare_tables.engine_numbers(loaded, names, catalog.ENGINES)
     console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
-    console.print(_table(lines))
+    console.print(_table(lines) if not lines.empty else "nothing the lab has a histogram of")
+    if not lines.empty:
+        console.print(engine_side.NOTE, style="dim")
     for note in (*notes, *(f"warning: {warning}" for warning in comparison.warnings)):
         console.print(note, markup=False, style="yellow")
 

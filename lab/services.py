@@ -1,13 +1,16 @@
 """What the lab runs beside the engines: Prometheus, the process exporter, the dashboard."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from servers import instances, supervisor
 from servers.catalog import ENGINES
 from servers.contract import Engine, Launch, Request, Say
 from servers.errors import ServerError
 from servers.instances import Instance
-from servers.paths import ROOT
+from servers.locks import locked
+from servers.paths import ROOT, home
 
 
 def _launch_dashboard(request: Request) -> Launch:
@@ -63,3 +66,14 @@ def _up_quietly(name: str, say: Say) -> Instance:
     current = instances.load(name)
     running = current is not None and instances.status(current) == "running"
     return supervisor.up(ENGINES[name], say=(lambda _: None) if running else say)
+
+
+@contextmanager
+def alone(say: Say) -> Iterator[None]:
+    """Wait until no other experiment of this lab is under way, and keep others waiting.
+
+    Two at once would measure each other, and one could restart the engine under the other.
+    """
+    words = "another run of this lab is under way: waiting for its end (Ctrl-C gives up)"
+    with locked(home() / "experiment.lock", lambda: say(words)):
+        yield

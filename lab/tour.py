@@ -37,7 +37,8 @@ def tour(console: Console, completion: Load = COMPLETION, classify: Load = CLASS
     first = experiment.measured(vllm_engine, vllm, completion, console)
     second = experiment.measured(triton_engine, triton, completion, console)
     third = experiment.measured(triton_engine, triton, classify, console)
-    reports.print_run(console, third)
+    for run in (first, second, third):
+        reports.print_run(console, run)
 
     console.print(Rule("4/4  Side by side", align="left"))
     reports.print_comparison(console, [first, second])

@@ -48,6 +48,10 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     replace_file(path, lambda temporary: _write_text(temporary, text))
 
 
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON; what is not known is null")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -55,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedRunError: the file cannot be read, or is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError) as error:
         raise DamagedRunError(
             f"{path} cannot be read ({error}). It is part of a run folder; restore it from a copy, "

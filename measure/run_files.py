@@ -14,11 +14,13 @@ from measure import shards
 from measure.errors import DamagedRunError, MeasureError
 from measure.files import read_json
 from measure.records import SCHEMA
+from measure.summary import QUANTITIES
 
 MANIFEST, SUMMARY, REQUESTS, SHARDS, LOGS = (
     "manifest.json", "summary.json", "requests.parquet", "shards", "logs",
 )  # fmt: skip
 _ROWS_PER_GROUP = 65_536
+_SUMMARY_KEYS = ("window_s", "requests", "achieved_rps", "client")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -35,7 +37,14 @@ def read_summary(path: Path) -> dict[str, Any]:
     """What `summary.json` holds; `DamagedRunError` if it is missing or cannot be read."""
     if not (path / SUMMARY).exists():
         raise missing(path, SUMMARY)
-    return read_json(path / SUMMARY)
+    summary = read_json(path / SUMMARY)
+    absent = [key for key in (*_SUMMARY_KEYS, *QUANTITIES) if key not in summary]
+    if absent:
+        raise DamagedRunError(
+            f"{path / SUMMARY} is not the summary of a run: it has no {', '.join(absent)}. Restore "
+            f"it from a copy, or move {path} out of the way."
+        )
+    return summary
 
 
 def read_records(path: Path) -> pa.Table:

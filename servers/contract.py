@@ -87,7 +87,8 @@ class Request:
 class Launch:
     """How to start one instance, where to reach it, and how to know that it is ready.
 
-    It runs in `cwd`, or else in the instance's own workspace.
+    It runs in `cwd`, or else in the instance's own workspace. `shm_prefix` is what its files in
+    /dev/shm begin with, if it can be told that: they are removed with it however it ends.
     """
 
     argv: tuple[str, ...]
@@ -98,6 +99,7 @@ class Launch:
     ready_timeout_s: float = 300.0
     stop_grace_s: float = 20.0
     cwd: Path | None = None
+    shm_prefix: str | None = None
 
 
 @dataclass(frozen=True)

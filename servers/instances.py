@@ -26,7 +26,8 @@ class Instance:
     `pid` and `create_time` (seconds since the epoch) together name the process; `pid` is 0
     for the moment between the decision to start and the start. `ready` is `False` until the
     engine has answered `ready_url` once. `members` are the (pid, create time) pairs and `shm`
-    the /dev/shm files its processes had when it became ready. `settings` holds every knob.
+    the /dev/shm files its processes had when it became ready, `shm_prefix` what further ones
+    begin with. `settings` holds every knob.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Instance:
     ready: bool = False
     members: tuple[tuple[int, float], ...] = ()
     shm: tuple[str, ...] = ()
+    shm_prefix: str | None = None
 
     def to_json(self) -> str:
         """The text of the state file."""

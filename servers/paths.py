@@ -34,6 +34,11 @@ def workspace(name: str) -> Path:
     return home() / "work" / name
 
 
+def log_file(name: str) -> Path:
+    """What the instance of that name writes; the logs of earlier starts stand beside it."""
+    return workspace(name) / "server.log"
+
+
 def targets() -> Path:
     """Prometheus `file_sd` files, one an instance or load test."""
     return home() / "targets"

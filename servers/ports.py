@@ -32,10 +32,23 @@ def choose(engine: Engine, asked: Mapping[str, int], host: str) -> dict[str, int
     return chosen
 
 
+def check_host(host: str) -> None:
+    """Raise `ServerError` if no server of this machine can listen on that address."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+            trial.bind((host, 0))
+        if not host:
+            raise OSError("it is empty")
+    except OSError as error:
+        raise ServerError(
+            f"Nothing can listen on the host {host!r} ({error}). Give an IPv4 address or name of "
+            "this machine: 127.0.0.1 for this machine alone, 0.0.0.0 for whoever can reach it."
+        ) from error
+
+
 def is_free(port: int, host: str) -> bool:
     """Whether a server could listen on the port now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
@@ -50,7 +63,7 @@ def _check_names(engine: Engine, asked: Mapping[str, int]) -> None:
             known = ", ".join(engine.ports)
             raise ServerError(f"{engine.name} has no port named {name!r}; it has: {known}.")
         if not 1 <= port <= 65535:
-            raise ServerError(f"{port} is no port for {engine.name}: give one from 1024 to 65535.")
+            raise ServerError(f"{port} is no port for {engine.name}: give one from 1 to 65535.")
 
 
 def _check_free(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _POLL_S = 0.1
 _LEAST_WAIT_S = 10.0
 _SAY_EVERY_S = 5.0
 _TAIL_BYTES = 65536
+_ERROR = re.compile(r"\b\w*(?:Error|Exception): \S.*")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -38,6 +40,7 @@ def wait(instance: Instance, say: Say) -> float:
             words = f"was not ready after {now - began:.0f} s (asked {instance.ready_url})"
             raise ServerError(_failed(instance, words))
         if now >= next_words:
+            _check_it_is_ours(instance)
             next_words = now + _SAY_EVERY_S
             line = (log_tail(Path(instance.log), 1) or ["nothing logged yet"])[-1]
             say(f"{instance.name}: loading, {now - began:.0f} s: {line[:120]}")
@@ -62,10 +65,18 @@ def log_tail(log: Path, lines: int) -> list[str]:
 def _failed(instance: Instance, what: str) -> str:
     tail = log_tail(Path(instance.log), 15)
     said = "\n".join(f"  | {line}" for line in tail) if tail else "  | (nothing)"
+    cause = _first_error(Path(instance.log))
+    first = f"The first error in its log: {cause}. " if cause and cause not in said else ""
     return (
-        f"{instance.engine} (instance {instance.name!r}) {what}. The last it wrote, whole in "
-        f"{instance.log}:\n{said}"
+        f"{instance.engine} (instance {instance.name!r}) {what}. {first}The last it wrote, whole "
+        f"in {instance.log}:\n{said}"
     )
+
+
+def _first_error(log: Path) -> str | None:
+    """The log's first line that names an exception: later ones often only follow from it."""
+    found = (_ERROR.search(line) for line in log_tail(log, sys.maxsize))
+    return next((match[0][:300] for match in found if match), None)
 
 
 def _check_it_is_ours(instance: Instance) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from servers import instances, paths, processes, targets
 from servers.contract import Say
@@ -67,6 +68,8 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
         _end(instance, found, living)
         _check_gone(name, living())
         say(f"{name}: stopped after {time.monotonic() - began:.1f} s")
+    if instance is not None and instance.shm_prefix:
+        shm |= {str(file) for file in Path("/dev/shm").glob(f"{instance.shm_prefix}*")}
     removed = processes.remove_unused_shared_memory(shm)
     if removed:
         say(f"{name}: removed its shared memory {', '.join(removed)}")

@@ -106,7 +106,7 @@ def down(name: str | None = None, say: Say = print) -> list[str]:
     error: the list is empty. Raises `ServerError` if a process outlives SIGKILL.
     """
     try:
-        return stopping.stop_all([name] if name else stopping.known_names(), say)
+        return stopping.stop_all([name] if name is not None else stopping.known_names(), say)
     finally:
         targets.remove_stale_clients()
 
@@ -121,6 +121,7 @@ def _asked(
         )
     if model is not None and engine.resolve_model is None:
         raise ServerError(f"{engine.name} serves no model of your choice: leave {model!r} out.")
+    ports.check_host(host)
     return Request(
         instance=name,
         settings=knobs.complete(engine, settings),
@@ -226,7 +227,7 @@ def _start(
     if engine.prepare is not None:
         engine.prepare(request, say)
     launch = engine.launch(request)
-    log = request.workspace / "server.log"
+    log = paths.log_file(request.instance)
     _rotate(log)
     instance = _instance(engine, request, launch, log)
     state = instances.state_file(instance.name)
@@ -287,6 +288,7 @@ def _instance(engine: Engine, request: Request, launch: Launch, log: Path) -> In
         started_s=time.time(),
         ready_timeout_s=launch.ready_timeout_s,
         stop_grace_s=launch.stop_grace_s,
+        shm_prefix=launch.shm_prefix,
     )
 
 

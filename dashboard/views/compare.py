@@ -5,7 +5,7 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from dashboard import compare_tables, compare_tiles, run_figures, runs, text, theme
+from dashboard import compare_tables, compare_tiles, engine_side, run_figures, runs, text, theme
 from dashboard.quantities import QUANTITIES, quantity
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
@@ -14,7 +14,7 @@ from measure.store import RunInfo, list_runs
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
-MOST_RUNS = 6
+MOST_RUNS = 8
 MOST_REMARKS = 3
 TABLE_HEIGHT = 420
 _TO_MAKE = """lab run {first} --users 4
@@ -84,7 +84,7 @@ def _choose(readable: list[RunInfo], asked: list[str]) -> list[str]:
     """The runs of the address (`?runs=a,b`), else the two newest, the older first."""
     names = [info.run_id for info in readable]
     if "chosen_runs" not in st.session_state:
-        found = [name for name in asked if name in names]
+        found = [name for name in asked if name in names][:MOST_RUNS]
         st.session_state["chosen_runs"] = found or names[:2][::-1]
     st.session_state["chosen_runs"] = [
         name for name in st.session_state["chosen_runs"] if name in names
@@ -224,18 +224,14 @@ def _engine_side(loaded: list[LoadedRun]) -> None:
     table, notes = compare_tables.engine_numbers(loaded, [one.run_id for one in loaded], ENGINES)
     if not table.empty:
         _table(table)
-        st.caption(
-            "Engine: the bucket of its histogram that holds the quantile, over the same window, "
-            "and the exact mean. Client: exact, from the records; network and HTTP are in it. "
-            "Queue time and the ITL of single tokens are known to the engine alone."
-        )
+        st.caption(engine_side.NOTE)
     for note in notes:
         st.caption(text.markdown(note))
 
 
 def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:
     return [
-        Sample(one.run_id, lines[one.run_id], one.values[key], one.intervals(key)) for one in loaded
+        Sample(one.run_id, lines[one.run_id], one.values[key], one.effective[key]) for one in loaded
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def launch(request: Request) -> Launch:
         f"--metrics-port={ports['metrics']}",
         f"--allow-gpu-metrics={'true' if request.device == 'cuda' else 'false'}",
         "--metrics-config=summary_latencies=true",
-        f"--backend-config=python,shm-region-prefix-name={_shm_prefix(request.instance)}",
+        f"--backend-config=python,shm-region-prefix-name={_shm_prefix(request)}",
         "--exit-timeout-secs=10",
         # Its tables of options would push the reason of a failed start out of the log's end.
         "--log-info=false",
@@ -57,12 +58,14 @@ def launch(request: Request) -> Launch:
         metrics_url=f"http://{request.host}:{ports['metrics']}/metrics",
         ready_timeout_s=180.0,
         stop_grace_s=20.0,
+        shm_prefix=_shm_prefix(request),
     )
 
 
-def _shm_prefix(instance: str) -> str:
-    """What this instance's files in /dev/shm begin with, so that a person sees whose they are."""
-    return f"serving_lab_{instance}_"
+def _shm_prefix(request: Request) -> str:
+    """What this instance's files in /dev/shm begin with, and no other lab's."""
+    lab = hashlib.sha256(str(request.workspace).encode()).hexdigest()[:8]
+    return f"serving_lab_{lab}_{request.instance}_"
 
 
 def environment(python: Path, library_path: str, path: str) -> dict[str, str]:

@@ -35,7 +35,14 @@ def lab(*argv: str, home: Path) -> subprocess.CompletedProcess[str]:
         (("run", "vllm", "--duration", "5s", "--warmup", "5s"), "warm-up"),
         (("run", "prometheus"), "Scenarios"),
         (("run", "vllm", "--scenario", "classify"), "Scenarios"),
-        (("compare", "one"), "two runs"),
+        (("compare", "one"), "2 to 8 runs"),
+        (("compare", *"abcdefghi"), "2 to 8 runs"),
+        (("up", "exporter", "--host", "::1"), "IPv4"),
+        (("up", "exporter", "--host", ""), "host"),
+        (("up", "exporter", "--port", "0"), "from 1 to 65535"),
+        (("run", "vllm", "--rate", "nan"), "--rate"),
+        (("run", "vllm", "--slo", "foo=1"), "foo"),
+        (("run", "vllm", "--arrival", "foo", "--rate", "1"), "poisson"),
         (("compare", "one", "two"), "one"),
         (("logs", "nobody"), "nobody"),
     ],
@@ -49,6 +56,20 @@ def test_bad_input_is_one_paragraph_that_names_what_was_wrong(
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "home" / "instances").glob("*.json"))
+
+
+def test_a_home_that_cannot_be_made_is_said_without_a_traceback(tmp_path: Path):
+    (tmp_path / "home").write_text("a file, not a folder")
+    done = lab("up", "exporter", home=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_stopping_an_empty_name_stops_nothing_else(tmp_path: Path):
+    assert lab("up", "exporter", home=tmp_path).returncode == 0
+    assert "was not running; there are exporter" in lab("down", "", home=tmp_path).stdout
+    assert "stopped exporter" in lab("down", home=tmp_path).stdout
 
 
 def test_an_empty_lab_says_so_and_stopping_it_is_no_error(tmp_path: Path):

@@ -238,6 +238,8 @@ def test_an_incomplete_manifest_begins_no_run(tmp_path, make_manifest):
         ("manifest.json", b"\xff\xfe"),
         ("summary.json", None),
         ("summary.json", b"nonsense"),
+        ("summary.json", b"{}"),
+        ("summary.json", b'{"window_s": NaN}'),
         ("requests.parquet", None),
         ("requests.parquet", b""),
         ("requests.parquet", b"PAR1 and then nothing"),

@@ -60,6 +60,13 @@ def nothing_on_path(monkeypatch):
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
 
 
+def test_shared_memory_is_named_after_the_lab_and_the_instance(python, tmp_path):
+    one = ENGINE.launch(request(python, tmp_path / "a")).shm_prefix
+    other = ENGINE.launch(request(python, tmp_path / "b")).shm_prefix
+    assert one != other
+    assert one.startswith("serving_lab_") and one.endswith("_t1_")
+
+
 def test_argv_of_a_launch(python, tmp_path):
     launch = ENGINE.launch(request(python, tmp_path / "w"))
     assert launch.argv[0].endswith("/pytriton/tritonserver/bin/tritonserver")
@@ -75,7 +82,7 @@ def test_argv_of_a_launch(python, tmp_path):
         "--metrics-port=8002",
         "--allow-gpu-metrics=false",
         "--metrics-config=summary_latencies=true",
-        "--backend-config=python,shm-region-prefix-name=serving_lab_t1_",
+        f"--backend-config=python,shm-region-prefix-name={launch.shm_prefix}",
         "--exit-timeout-secs=10",
         "--log-info=false",
     )

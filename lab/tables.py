@@ -29,7 +29,7 @@ def instances_table(found: Sequence[Instance]) -> Table:
             one.name,
             f"{one.engine} {one.version or ''}".strip(),
             Text(state, style=STATE_STYLE[state]),
-            one.base_url,
+            _addresses(one),
             one.served_name if one.model else "",
             units.show(_memory_bytes(one), "bytes"),
             units.seconds(max(time.time() - one.started_s, 0.0)),
@@ -71,6 +71,12 @@ def doctor_table(checks: Sequence[Check]) -> Table:
         state = Text(check.state, style=CHECK_STYLE[check.state])
         table.add_row(check.what, state, check.found, check.advice)
     return table
+
+
+def _addresses(instance: Instance) -> str:
+    """Where it answers, and its further ports by name."""
+    further = [f"{name} {port}" for name, port in list(instance.ports.items())[1:]]
+    return f"{instance.base_url} ({', '.join(further)})" if further else instance.base_url
 
 
 def _memory_bytes(instance: Instance) -> float | None:

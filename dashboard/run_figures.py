@@ -23,14 +23,14 @@ _TAIL_TICKS = {1.0: "p0", 0.5: "p50", 0.1: "p90", 0.05: "p95", 0.01: "p99", 0.00
 class Sample:
     """One run's values of one metric: sorted, without NaN; `name` is how the page calls it.
 
-    `intervals` (survival to low and high) are given where the values are not independent of each
-    other, as the gaps of one request are not; otherwise they follow from the values.
+    `effective` is how many independent values they are worth, by level (`measure.dependence`);
+    where it is empty there are no intervals.
     """
 
     name: str
     line: Line
     values: Floats
-    intervals: Mapping[float, tuple[float, float]] | None = None
+    effective: Mapping[float, int]
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ def tail_points(sample: Sample) -> Tail:
     wanted = np.geomspace(1.0, FURTHEST_SURVIVAL, 300)
     survival = [s for s in wanted.tolist() if s < 1 and quantiles.carried(count, 1 - s)]
     value = [values[quantiles.rank(count, 1 - s) - 1] for s in survival]
-    intervals = _intervals(values, survival) if sample.intervals is None else sample.intervals
-    edges = sorted(intervals.items(), reverse=True)
+    edges = sorted(_intervals(sample, survival).items(), reverse=True)
     return Tail(
         np.array(survival),
         np.array(value),
@@ -102,11 +101,20 @@ def tail_points(sample: Sample) -> Tail:
     )
 
 
-def _intervals(values: Floats, survival: Sequence[float]) -> dict[float, tuple[float, float]]:
-    """Binomial intervals of every fifth quantile: what independent values carry."""
+def _intervals(sample: Sample, survival: Sequence[float]) -> dict[float, tuple[float, float]]:
+    """Intervals of every fifth quantile.
+
+    Between the levels of a summary the effective count is interpolated along the figure's axis;
+    beyond them it stays.
+    """
+    if not sample.effective:
+        return {}
+    values, levels = sample.values, np.array(sorted(sample.effective))
+    known = np.array([sample.effective[level] for level in levels.tolist()])
     found = {}
     for s in survival[::-5]:
-        pair = quantiles.interval_ranks(values.size, 1 - s)
+        worth = int(np.interp(-math.log(s), -np.log(1 - levels), known))
+        pair = quantiles.stretched_ranks(values.size, worth, 1 - s)
         if pair:
             found[s] = (float(values[pair[0] - 1]), float(values[pair[1] - 1]))
     return found

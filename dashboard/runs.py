@@ -10,17 +10,14 @@ import numpy as np
 
 from measure import latency, window
 from measure.errors import MeasureError
-from measure.quantiles import LEVELS, Floats
+from measure.quantiles import LEVELS, Floats, effective_counts
 from measure.store import Run, open_run
-from measure.summary import QUANTITIES
+from measure.summary import QUANTITIES, sample
 from servers import paths
 
 ROOT_VARIABLE = "SERVING_LAB_RUNS"
 _MOST_BINS = 80
 _BINS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
-
-POOLED = "chunk_gap_s"
-"""The quantity with several values a request, which therefore depend on each other."""
 
 Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -29,27 +26,17 @@ Fingerprint = tuple[tuple[str, int, int], ...]
 class LoadedRun:
     """A run and what is drawn of it. Shared between readers: nothing in it may be changed.
 
-    `values` maps each quantity of a summary to its sorted values in the
-    window, NaN left out; `tokens_per_s` is output tokens a second over the run's own time;
+    `values` maps each quantity of a summary to its sorted values in the window, NaN left out;
+    `effective` to how many independent ones they are worth, by level, where that is known
+    (`measure.dependence`); `tokens_per_s` is output tokens a second over the run's own time;
     `tokens_per_chunk` is NaN if unknown.
     """
 
     run: Run
     values: Mapping[str, Floats]
+    effective: Mapping[str, Mapping[float, int]]
     tokens_per_s: tuple[Floats, Floats]
     tokens_per_chunk: float
-
-    def intervals(self, key: str) -> dict[float, tuple[float, float]] | None:
-        """The summary's intervals by survival, for values that depend on each other.
-
-        `None` for independent values, whose intervals follow from the values themselves.
-        """
-        if key != POOLED:
-            return None
-        ci95 = self.run.summary[key]["ci95"]
-        return {
-            1 - LEVELS[name]: (pair[0], pair[1]) for name, pair in ci95.items() if pair is not None
-        }
 
     @property
     def run_id(self) -> str:
@@ -92,13 +79,15 @@ def load(path: Path) -> LoadedRun | Unreadable:
 
 def prepare(run: Run) -> LoadedRun:
     """Sort the values of the requests that count."""
-    chosen = run.counted
-    values = {}
-    for name, quantity in QUANTITIES.items():
-        sample = quantity(chosen)
-        values[name] = np.sort(sample[~np.isnan(sample)])
-    values[POOLED] = np.sort(latency.chunk_gaps(chosen).gap_s)
-    return LoadedRun(run, values, token_rate(run), tokens_per_chunk(run))
+    chosen, open_loop = run.counted, window.is_open_loop(run.manifest)
+    values, effective = {}, {}
+    for name in QUANTITIES:
+        found, request = sample(name, chosen, open_loop=open_loop)
+        in_order = found[~np.isnan(found)]
+        values[name] = np.sort(in_order)
+        counts = effective_counts(in_order, request)
+        effective[name] = {LEVELS[level]: worth for level, worth in counts.items() if worth}
+    return LoadedRun(run, values, effective, token_rate(run), tokens_per_chunk(run))
 
 
 def token_rate(run: Run) -> tuple[Floats, Floats]:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
 from measure.errors import MeasureError
-from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval_ranks
+from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval
 from measure.store import Run
-from measure.summary import POOLED, QUANTITIES
+from measure.summary import POOLED, QUANTITIES, sample
 from measure.verdict import Verdict
 from measure.window import is_open_loop
 
@@ -119,21 +117,20 @@ def change(first: Cell, second: Cell, ratio_ci95: tuple[float, float] | None) ->
 
 
 def ratio_interval(first: Floats, second: Floats, level: float) -> tuple[float, float] | None:
-    """Bounds on (quantile of second) / (quantile of first), two independent samples.
+    """Bounds on (quantile of second) / (quantile of first), two runs' values, each in order.
 
     With each quantile inside its own interval at confidence √0.95, the ratio is inside the ratio
     of the intervals; both hold together with at least 95%. No distribution is assumed, nothing is
-    drawn at random. `None` if a sample does not carry its interval or touches zero.
+    drawn at random, and requests of one run may resemble their neighbours: the intervals rest on
+    the effective counts (`measure.dependence`), for which the values are to be in the order in
+    which the requests were wanted. `None` if a sample does not carry its interval or touches
+    zero.
     """
-    edges = []
-    for values in (first, second):
-        kept = np.sort(values[~np.isnan(values)])
-        pair = interval_ranks(kept.size, level, sqrt(CONFIDENCE))
-        if pair is None or kept[pair[0] - 1] <= 0:
-            return None
-        edges.append((float(kept[pair[0] - 1]), float(kept[pair[1] - 1])))
-    (first_low, first_high), (second_low, second_high) = edges
-    return second_low / first_high, second_high / first_low
+    one = interval(first, level, sqrt(CONFIDENCE))
+    other = interval(second, level, sqrt(CONFIDENCE))
+    if one is None or other is None or one[0] <= 0 or other[0] <= 0:
+        return None
+    return other[0] / one[1], other[1] / one[0]
 
 
 def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
@@ -147,15 +144,19 @@ def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
 def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
     """Of every quantity that some run has and that says something of its own: mean to maximum."""
     rows = []
-    tables = [run.counted for run in runs] if len(runs) == 2 else []
-    for metric, values in QUANTITIES.items():
+    tables = []
+    if len(runs) == 2:
+        tables = [(run.counted, is_open_loop(run.manifest)) for run in runs]
+    for metric in QUANTITIES:
         facts = [run.summary.get(metric) or {} for run in runs]
         if not any(fact.get("count") for fact in facts):
             continue
         if metric in _OPEN_LOOP_ONLY and not any(is_open_loop(run.manifest) for run in runs):
             continue
-        # Pooled values are not independent, as the interval of a ratio would have them.
-        samples = [values(table) for table in tables] if metric != POOLED else []
+        # Pooled values depend on each other within a request too: no interval of their ratio.
+        samples: list[Floats] = []
+        if metric != POOLED:
+            samples = [sample(metric, table, open_loop=is_open)[0] for table, is_open in tables]
         for name in ("mean", *LEVELS, "max"):
             cells = tuple(_cell(fact, name) for fact in facts)
             ratio = None

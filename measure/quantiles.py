@@ -6,7 +6,9 @@ Statistical Packages" (1996). It is always a value that was measured, nothing is
 
 The interval is the pair of order statistics whose ranks are binomial quantiles (David and
 Nagaraja, *Order Statistics*, 3rd ed., 7.1): if the values are independent it covers the true
-quantile with probability at least 95%, whatever their distribution.
+quantile with probability at least 95%, whatever their distribution. Values of requests that
+were answered together are not: the ranks are those of as many independent values as the sample
+is worth (`measure.dependence`), stretched over the real one.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from measure.dependence import effective_count
+
 Floats = npt.NDArray[np.float64]
 
 LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 CONFIDENCE = 0.95
-MIN_GROUPS = 30
 
 
 def rank(count: int, level: float) -> int:
@@ -71,70 +74,86 @@ def interval_ranks(
     return (low, high) if low >= 1 and high <= count else None
 
 
+def stretched_ranks(
+    count: int, effective: int, level: float, confidence: float = CONFIDENCE
+) -> tuple[int, int] | None:
+    """`interval_ranks` of a sample of `count` values that is worth `effective` independent ones.
+
+    One value in the place of `count / effective`: the outer ends of what it stands for. `None`
+    where that many independent values would have no interval.
+    """
+    pair = interval_ranks(effective, level, confidence)
+    if pair is None:
+        return None
+    low, high = pair
+    return (low - 1) * count // effective + 1, -(-high * count // effective)
+
+
+def effective_counts(
+    values: Floats, group: npt.NDArray[np.integer[Any]] | None = None
+) -> dict[str, int | None]:
+    """How many independent values the sample is worth at each level it carries.
+
+    Args and `None` are those of `measure.dependence.effective_count`.
+    """
+    kept = np.sort(values)
+    return {
+        name: effective_count(values, float(kept[rank(kept.size, level) - 1]), group)
+        for name, level in LEVELS.items()
+        if carried(int(kept.size), level)
+    }
+
+
+def interval(
+    values: Sequence[float] | Floats, level: float, confidence: float = CONFIDENCE
+) -> tuple[float, float] | None:
+    """The interval of a quantile of values in the order in which their requests were wanted.
+
+    NaN is left out. `None` if the sample carries no interval.
+    """
+    in_order = _finite(values)
+    if in_order.size == 0:
+        return None
+    kept = np.sort(in_order)
+    effective = effective_count(in_order, float(kept[rank(kept.size, level) - 1]))
+    pair = stretched_ranks(kept.size, effective, level, confidence) if effective else None
+    return (float(kept[pair[0] - 1]), float(kept[pair[1] - 1])) if pair else None
+
+
 def describe(
     values: Sequence[float] | Floats, group: npt.NDArray[np.integer[Any]] | None = None
 ) -> dict[str, Any]:
     """What `summary.json` holds for one quantity: count, mean, quantiles, max, intervals.
 
     Args:
-        values: the sample, in any order; NaN stands for "undefined" and is left out.
-        group: whose each value is, where values of one owner resemble each other (the chunk gaps
-            of one request). The intervals then rest on the effective sample size, see
-            `effective_count`. The values may hold no NaN.
+        values: the sample, in the order in which its requests were wanted (the intervals rest
+            on it, nothing else does); NaN stands for "undefined" and is left out.
+        group: whose each value is, where one request has several (its chunk gaps), numbered in
+            that order. The values may then hold no NaN.
 
     Returns:
-        `count, mean, p50, p90, p95, p99, p999, max, ci95`; `ci95` maps each level to
-        `[low, high]`. What the sample cannot carry is `None`, everything if it is empty.
+        `count, effective_count, mean, p50, p90, p95, p99, p999, max, ci95`; `ci95` maps each
+        level to `[low, high]`, `effective_count` is that of the median (each interval has its
+        own). What the sample cannot carry is `None`, everything if it is empty.
     """
-    kept = np.sort(_finite(values))
+    in_order = _finite(values)
+    kept = np.sort(in_order)
     count = int(kept.size)
-    result: dict[str, Any] = {"count": count, "mean": float(kept.mean()) if count else None}
+    worth = effective_counts(in_order, group)
+    result: dict[str, Any] = {
+        "count": count,
+        "effective_count": worth.get("p50"),
+        "mean": float(kept.mean()) if count else None,
+    }
     ci95: dict[str, list[float] | None] = dict.fromkeys(LEVELS)
     for name, level in LEVELS.items():
         result[name] = float(kept[rank(count, level) - 1]) if carried(count, level) else None
-        if group is None:
-            pair = interval_ranks(count, level)
-        else:
-            pair = _grouped_ranks(np.asarray(values), group, result[name], level)
+        effective = worth.get(name)
+        pair = stretched_ranks(count, effective, level) if effective else None
         ci95[name] = [float(kept[edge - 1]) for edge in pair] if pair else None
     result["max"] = float(kept[-1]) if count else None
     result["ci95"] = ci95
     return result
-
-
-def effective_count(
-    values: Floats, group: npt.NDArray[np.integer[Any]], value: float, level: float
-) -> int | None:
-    """How many independent values the sample is worth at one quantile.
-
-    Values of one owner resemble each other, so a thousand gaps of ten requests say less than a
-    thousand gaps of a thousand. The share of values at or below the quantile has, over whole
-    owners drawn anew, the variance v (linearised, as for any ratio estimate); as many
-    independent values as would have it are level·(1 − level) / v, Kish's design effect (*Survey
-    Sampling*, 1965), used for quantiles by Woodruff (1952). Never more than there are values.
-    `None` with fewer than `MIN_GROUPS` owners, whose spread says too little.
-    """
-    sizes = np.bincount(group)
-    owners = int(np.count_nonzero(sizes))
-    if owners < MIN_GROUPS:
-        return None
-    residual = np.bincount(group, weights=values <= value) - level * sizes
-    variance = float(np.sum(residual**2)) * owners / (owners - 1) / values.size**2
-    if variance * values.size <= level * (1 - level):
-        return int(values.size)
-    return max(1, int(level * (1 - level) / variance))
-
-
-def _grouped_ranks(
-    values: Floats, group: npt.NDArray[np.integer[Any]], value: float | None, level: float
-) -> tuple[int, int] | None:
-    """`interval_ranks` of the effective sample, stretched over the real one."""
-    effective = effective_count(values, group, value, level) if value is not None else None
-    pair = interval_ranks(effective, level) if effective else None
-    if effective is None or pair is None:
-        return None
-    low, high = (edge * values.size / effective for edge in pair)
-    return max(1, int(low)), min(values.size, ceil(high))
 
 
 def _finite(values: Sequence[float] | Floats) -> Floats:

@@ -62,12 +62,8 @@ def summarise(
         **_goodput(chosen, counts, manifest, span, open_loop=open_loop),
         "output_tokens_per_s": _rate(window.tokens_in(records, span), span),
     }
-    for name, values in QUANTITIES.items():
-        if name == POOLED:
-            gaps = latency.chunk_gaps(chosen)
-            result[name] = describe(gaps.gap_s, gaps.row)
-        else:
-            result[name] = describe(values(chosen))
+    for name in QUANTITIES:
+        result[name] = describe(*sample(name, chosen, open_loop=open_loop))
     verdict, reasons = judge(
         Facts(
             stats=client,
@@ -86,6 +82,24 @@ def summarise(
         "reasons": reasons,
     }
     return result
+
+
+def sample(
+    name: str, records: pa.Table, *, open_loop: bool
+) -> tuple[Floats, npt.NDArray[np.int64] | None]:
+    """The values of a quantity in the order in which their requests were wanted.
+
+    Returns:
+        The values (NaN where undefined), and for the pooled quantity whose each is: the place of
+        its request in that order.
+    """
+    order = np.argsort(window.wanted_s(records, open_loop=open_loop), kind="stable")
+    if name != POOLED:
+        return QUANTITIES[name](records)[order], None
+    place = np.empty(order.size, dtype=np.int64)
+    place[order] = np.arange(order.size)
+    gaps = latency.chunk_gaps(records)
+    return gaps.gap_s, place[gaps.row]
 
 
 def in_flight(records: pa.Table) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -94,7 +94,8 @@ kit.show(
 
 # %% [markdown]
 # The same in numbers, with the interval in brackets. Repeat the experiment many times, and at least
-# 19 in 20 such intervals hold the true value, as long as one request does not depend on another.
+# 19 in 20 such intervals hold the true value. Requests that were answered together resemble each
+# other, so the lab counts how many independent ones they are worth; the intervals rest on that.
 # Where the brackets are missing the sample is too small for them; a dash means too small to say.
 
 # %%
@@ -137,8 +138,8 @@ print(f"and the median ITL is {ratio:.2f} times what it was.")
 # nothing in the model became slower: the time is spent in the queue, and only TTFT shows it.
 #
 # What these numbers cannot say: how the engines compare with another model, longer prompts, more
-# users or a GPU. Nor do they say much of the far tail. An interval for p90 needs 36 requests, for
-# p99 it needs 368. Requests, not seconds, are what a tail is made of.
+# users or a GPU. Nor do they say much of the far tail. An interval for p90 needs 36 independent
+# requests, for p99 it needs 368. Requests, not seconds, are what a tail is made of.
 
 # %% [markdown]
 # ## Exercise

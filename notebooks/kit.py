@@ -202,7 +202,7 @@ def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
     for name, run in zip(labels(runs), runs, strict=True):
         one = prepare(run)
         sample = run_figures.Sample(
-            name, lines[run.run_id], one.values[quantity], one.intervals(quantity)
+            name, lines[run.run_id], one.values[quantity], one.effective[quantity]
         )
         samples.append(sample)
     return samples

@@ -174,7 +174,8 @@ def _carried(samples: list[Sample]) -> None:
     if short:
         st.caption(
             text.markdown("; ".join(short), 500)
-            + " values: p99 needs 100, p99.9 needs 1,000, and their intervals 368 and 3,688."
+            + " values: p99 needs 100, p99.9 needs 1,000, and their intervals 368 and 3,688 "
+            "independent ones."
         )
 
 

@@ -17,7 +17,8 @@ T0 = 1_790_000_000.0
 
 
 def _sample(values: np.ndarray, name: str = "run") -> Sample:
-    return Sample(name, LINE, np.sort(values))
+    """A sample of independent values."""
+    return Sample(name, LINE, np.sort(values), dict.fromkeys((0.5, 0.99), values.size))
 
 
 @given(st.integers(1, 300_000))
@@ -62,11 +63,26 @@ def test_the_tail_ends_where_the_sample_carries_no_more(count: int, furthest: fl
     assert len(points.survival) > 0
 
 
-def test_given_intervals_replace_those_of_independent_values() -> None:
-    sample = Sample("gaps", LINE, np.arange(1.0, 5001), {0.5: (2400.0, 2600.0)})
-    points = run_figures.tail_points(sample)
-    assert points.interval_survival.tolist() == [0.5]
-    assert (points.low[0], points.high[0]) == (2400.0, 2600.0)
+def test_the_band_is_the_interval_of_the_effective_count_interpolated_between_levels() -> None:
+    values = np.arange(1.0, 5001)
+    points = run_figures.tail_points(Sample("r", LINE, values, {0.5: 100, 0.99: 1000}))
+    for survival, low, high in zip(
+        points.interval_survival.tolist(), points.low.tolist(), points.high.tolist(), strict=True
+    ):
+        if survival >= 0.5:
+            worth = 100
+        elif survival <= 0.01:
+            worth = 1000
+        else:
+            worth = int(100 + 900 * math.log(0.5 / survival) / math.log(0.5 / 0.01))
+        assert quantiles.stretched_ranks(5000, worth, 1 - survival) == (low, high)
+    assert points.interval_survival.min() < 0.01
+
+
+def test_a_sample_of_unknown_dependence_has_a_tail_and_no_band() -> None:
+    points = run_figures.tail_points(Sample("gaps", LINE, np.arange(1.0, 5001), {}))
+    assert points.survival.size > 0
+    assert points.interval_survival.size == 0
 
 
 def test_shares_of_a_distribution_add_up_to_nearly_one() -> None:

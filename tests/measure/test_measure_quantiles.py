@@ -10,10 +10,10 @@ from measure.quantiles import (
     LEVELS,
     carried,
     describe,
-    effective_count,
     interval_ranks,
     quantile,
     rank,
+    stretched_ranks,
 )
 
 VALUES = st.lists(
@@ -121,30 +121,11 @@ def test_intervals_cover_the_true_quantile_of_a_heavy_tail(name, count):
     assert hits / 600 >= 0.94
 
 
-def test_intervals_of_values_that_resemble_each_other_by_owner_still_cover():
-    """Gaps of one request share its speed: taken as independent they promise far too much."""
-    rng = np.random.default_rng(7)
-    truth = float(np.exp(math.sqrt(1.0 + 0.25) * _normal_quantile(0.9)))
-    owner = np.repeat(np.arange(200), 20)
-    honest = naive = 0
-    for _ in range(300):
-        values = np.exp(np.repeat(rng.normal(0, 1.0, 200), 20) + rng.normal(0, 0.5, 4000))
-        low, high = describe(values, owner)["ci95"]["p90"]
-        honest += low <= truth <= high
-        low, high = describe(values)["ci95"]["p90"]
-        naive += low <= truth <= high
-    assert honest / 300 >= 0.92
-    assert naive / 300 < 0.7
-
-
-def test_the_effective_count_is_the_count_where_owners_do_not_matter_and_absent_for_few():
-    rng = np.random.default_rng(3)
-    values, level = rng.exponential(size=5000), 0.9
-    value = quantile(values, level)
-    assert effective_count(values, np.arange(5000), value, level) > 4800
-    assert effective_count(values, np.arange(5000) // 50, value, level) > 2500
-    assert effective_count(values, np.arange(5000) // 500, value, level) is None
-    assert describe(values, np.arange(5000) // 500)["ci95"]["p90"] is None
+@given(st.integers(1, 20_000), st.data(), st.sampled_from(list(LEVELS.values())))
+def test_stretched_ranks_lie_in_the_sample_around_its_quantile(count, data, level):
+    ranks = stretched_ranks(count, data.draw(st.integers(1, count)), level)
+    assert ranks is None or 1 <= ranks[0] <= rank(count, level) <= ranks[1] <= count
+    assert stretched_ranks(count, count, level) == interval_ranks(count, level)
 
 
 def _normal_quantile(level):

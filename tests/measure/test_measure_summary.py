@@ -16,7 +16,9 @@ KEYS = [
     "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s",
     "e2e_s", "schedule_delay_s", "client",
 ]  # fmt: skip
-QUANTITY_KEYS = ["count", "mean", "p50", "p90", "p95", "p99", "p999", "max", "ci95"]
+QUANTITY_KEYS = [
+    "count", "effective_count", "mean", "p50", "p90", "p95", "p99", "p999", "max", "ci95",
+]  # fmt: skip
 CLIENT_KEYS = ["cpu_s", "cpu_us_per_chunk", "max_in_flight", "clock", "verdict", "reasons"]
 
 

@@ -23,7 +23,9 @@ def make_run(tmp_path):
             },
         )
         writer = RunWriter.create(tmp_path / run_id, manifest)
-        for number, wait_s in enumerate(ttft_s):
+        # In an order that has no trend: the intervals allow for requests that resemble neighbours.
+        mixed = sorted(range(len(ttft_s)), key=lambda number: number * 0.618 % 1)
+        for number, wait_s in enumerate(ttft_s[place] for place in mixed):
             sent_s = number * 1.0
             first_s = sent_s + wait_s
             chunks = [first_s, first_s + itl_s]

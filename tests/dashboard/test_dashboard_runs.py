@@ -36,6 +36,14 @@ def test_tokens_over_time_add_up(tmp_path: Path) -> None:
     assert time_s.size <= 80
 
 
+def test_the_effective_counts_of_the_figures_are_those_of_the_summary(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(1200)[::-1])
+    loaded = _load(tmp_path / "a")
+    for key, counts in loaded.effective.items():
+        assert counts[0.5] == loaded.run.summary[key]["effective_count"]
+    assert list(loaded.effective["ttft_s"]) == [0.5, 0.9, 0.95, 0.99, 0.999]
+
+
 def test_an_unfinished_run_is_read_and_says_that_it_goes_on(tmp_path: Path) -> None:
     writer = write_run(tmp_path, "a", records(300), finish=False)
     loaded = _load(tmp_path / "a")

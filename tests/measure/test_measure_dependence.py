@@ -73,7 +73,7 @@ def test_independent_values_are_worth_nearly_their_count(count):
 def test_values_in_step_have_intervals_that_cover_where_plain_ones_do_not(make, count, level):
     honest, plain, exist = coverage(make, count, level, 300, seed=3)
     assert honest >= 0.90
-    assert plain < 0.75
+    assert plain < 0.7
     assert exist > 0.9
 
 

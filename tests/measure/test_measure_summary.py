@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,3 +191,22 @@ def test_no_token_is_lost_or_counted_twice_between_neighbouring_windows(
     parts = tokens_in(records, Window(0.0, cut)) + tokens_in(records, Window(cut, 100.0))
     counted = sum(tokens or 0 for _, after, tokens, _ in requests if after)
     assert parts == pytest.approx(counted)
+
+
+def test_intervals_do_not_depend_on_the_order_in_which_answers_were_written(
+    table, make_record, make_manifest
+):
+    """Records are written as answers end, by several workers; what counts is who was sent when."""
+    rng = np.random.default_rng(1)
+    waits = np.repeat(rng.exponential(size=50), 8) + 0.01
+    records = [
+        make_record(number * 0.01, (wait, wait + 0.1)) for number, wait in enumerate(waits.tolist())
+    ]
+    shuffled = [records[place] for place in rng.permutation(len(records))]
+    found, other = (
+        summarise(table(*some), make_manifest(), _stats()) for some in (records, shuffled)
+    )
+    for quantity in ("ttft_s", "e2e_s", "chunk_gap_s"):
+        assert found[quantity]["ci95"] == other[quantity]["ci95"]
+        assert found[quantity]["effective_count"] == other[quantity]["effective_count"]
+    assert found["ttft_s"]["effective_count"] < 80

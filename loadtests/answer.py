@@ -118,7 +118,9 @@ def _read_events(answer: Answer, protocol: Protocol, reading: _Reading, keep_tex
 def _read(protocol: Protocol, payload: bytes) -> Chunk:
     try:
         return protocol.read(payload)
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+    except (
+        ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError
+    ) as error:  # fmt: skip
         raise StreamError("bad_event", f"{error} in {payload[:80]!r}") from None
 
 

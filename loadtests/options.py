@@ -205,6 +205,11 @@ def check(parsed: argparse.Namespace) -> Options:
             raise LoadError(
                 f"-H: {error}. Give a base URL such as http://127.0.0.1:8000."
             ) from None
+    if parsed.num_users is not None and parsed.num_users < 1:
+        raise LoadError(f"-u {parsed.num_users} is no number of users; give 1 or more.")
+    spawn_rate = getattr(parsed, "spawn_rate", None)
+    if spawn_rate is not None and not 0 < spawn_rate < math.inf:
+        raise LoadError(f"-r {spawn_rate:g} is no number of users to start a second above 0.")
     if (parsed.arrival is None) != (parsed.rate is None):
         given, missing = (
             ("--rate", "--arrival poisson (or constant)")

@@ -64,23 +64,28 @@ class Recorder:
     def dropped(self, record: Record) -> None:
         """An arrival that the cap on requests in flight did not let start."""
         self.cap_hits += 1
+        self.unsent(record)
+
+    def unsent(self, record: Record) -> None:
+        """An arrival of the schedule that was never sent."""
         self._take(record, 0)
 
     def close(self) -> dict[str, Any]:
         """Write what is left and finish the run. Returns its summary; raises `MeasureError`."""
         gevent.killall(self._greenlets)
-        self._export()
         now_s = self._clock.now_s()
-        return self._writer.close(
-            ClientStats(
-                cpu_s=time.process_time() - self._cpu_at_start_s,
-                wall_s=now_s,
-                max_in_flight=self.max_in_flight,
-                loop_lag_p99_s=float(np.quantile(self._lags_s, 0.99)) if self._lags_s else None,
-                cap_hits=self.cap_hits,
-                end_s=now_s if self.end_s is None else self.end_s,
-            )
+        stats = ClientStats(
+            cpu_s=time.process_time() - self._cpu_at_start_s,
+            wall_s=now_s,
+            max_in_flight=self.max_in_flight,
+            loop_lag_p99_s=float(np.quantile(self._lags_s, 0.99)) if self._lags_s else None,
+            cap_hits=self.cap_hits,
+            end_s=now_s if self.end_s is None else self.end_s,
         )
+        # The files come first: the live metrics are only for watching.
+        summary = self._writer.close(stats)
+        self._export()
+        return summary
 
     def _take(self, record: Record, received_bytes: int) -> None:
         try:

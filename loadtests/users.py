@@ -6,8 +6,8 @@ request at the time its arrival process wanted it.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, ClassVar
 
 from gevent.pool import Group
@@ -23,9 +23,16 @@ from loadtests.protocols.contract import Ask, Protocol
 from loadtests.session import Session
 from loadtests.stream import Connection
 from loadtests.wire import Answer, build_request, usual_clock
-from measure.records import Clock, Record
+from measure.records import Clock, Record, Status
 
 DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
+LATE = "late_client: the load ended before the client got to start it at its scheduled time"
+
+# A refused connection costs neither side anything: a closed loop would try again thousands of
+# times a second, fill the run with records that say one thing, and be in the way of the server
+# that is coming up. Ten tries a second still notice its return as fast as a person would.
+CONNECT_RETRY_S = 0.1
+_NOT_CONNECTED = ("connect_refused", "connect_error", "connect_timeout", "tls_error")
 
 
 class LoadUser(User):
@@ -33,6 +40,10 @@ class LoadUser(User):
 
     A subclass says how to `build` request number n ahead of its time, how to `open` a client,
     how to `send` (fills the answer, raises nothing), and what the `record` of an answer is.
+
+    A user of a closed loop that could not connect waits `CONNECT_RETRY_S` before its next
+    request; after any other end it goes on at once. An open loop records every arrival that its
+    schedule had before the load ended, also those that the client was too late to start.
     """
 
     abstract = True
@@ -98,11 +109,13 @@ class LoadUser(User):
         request = self.build(number)
         if self._client is None:
             self._client = self.open()
-        self._one(self._client, request, number)
+        answer = self._one(self._client, request, number)
+        if answer.error is not None and answer.error.kind in _NOT_CONNECTED:
+            run.stopping.wait(CONNECT_RETRY_S)
 
     def _one(
         self, client: Any, request: Any, number: int, scheduled_s: float | None = None
-    ) -> None:
+    ) -> Answer:
         """One request, recorded however it ends. Without a schedule it was wanted when sent."""
         recorder = self.session.active.recorder
         begin_s = self.session.active.clock.now_s()
@@ -117,43 +130,64 @@ class LoadUser(User):
                 scheduled_s = begin_s if answer.sent_s is None else answer.sent_s
             record = self.record(answer, number, scheduled_s, cancelled)
             recorder.finished(record, answer.received_bytes)
+        return answer
 
     def _open_loop(self) -> None:
         run, options = self.session.active, self.session.options
         assert options.arrival is not None and options.rate_rps is not None
         offsets_s = ARRIVALS[options.arrival](options.rate_rps, options.seed)
         flying, idle = Group(), list[Any]()
+        # Arrivals taken from the schedule that nothing is recorded of yet.
+        due_s: dict[int, float] = {}
         begin_s = run.clock.now_s()
+        schedule_s = (begin_s + offset_s for offset_s in offsets_s)
         try:
-            for offset_s in offsets_s:
+            for scheduled_s in schedule_s:
                 number = run.next_number()
+                due_s[number] = scheduled_s
                 request = self.build(number)
-                scheduled_s = begin_s + offset_s
                 # wait(0) too gives way: a dispatcher that is late must not keep answers waiting.
                 if run.stopping.wait(max(0.0, scheduled_s - run.clock.now_s())):
                     break
                 if len(flying) >= options.max_in_flight:
-                    run.recorder.dropped(self._dropped(number, scheduled_s))
+                    run.recorder.dropped(self._unsent(number, due_s.pop(number), DROPPED))
                 else:
-                    flying.spawn(self._one_of_open_loop, idle, request, number, scheduled_s)
+                    flying.spawn(self._one_of_open_loop, idle, request, number, due_s)
             flying.join()
         finally:
             flying.kill()
+            self._record_late(due_s, schedule_s)
             for client in idle:
                 client.close()
 
     def _one_of_open_loop(
-        self, idle: list[Any], request: Any, number: int, scheduled_s: float
+        self, idle: list[Any], request: Any, number: int, due_s: dict[int, float]
     ) -> None:
         client = idle.pop() if idle else self.open()
         try:
-            self._one(client, request, number, scheduled_s)
+            self._one(client, request, number, due_s.pop(number))
         finally:
             idle.append(client)
 
-    def _dropped(self, number: int, scheduled_s: float) -> Record:
-        record = self.record(Answer(clock=self.clock), number, scheduled_s, True)
-        return replace(record, error=DROPPED)
+    def _record_late(self, due_s: dict[int, float], schedule_s: Iterator[float]) -> None:
+        """Record what was due before the load ended and never started: it was offered too."""
+        run = self.session.active
+        end_s = run.clock.now_s() if run.recorder.end_s is None else run.recorder.end_s
+        untaken = ((run.next_number(), scheduled_s) for scheduled_s in schedule_s)
+        for number, scheduled_s in chain(due_s.items(), untaken):
+            if scheduled_s >= end_s:
+                return
+            run.recorder.unsent(self._unsent(number, scheduled_s, LATE))
+
+    def _unsent(self, number: int, scheduled_s: float, why: str) -> Record:
+        return Record(
+            request_id=f"0-{number}",
+            worker=0,
+            scheduled_s=scheduled_s,
+            status=Status.CANCELLED,
+            error=why,
+            clock=self.clock,
+        )
 
 
 class StreamingUser(LoadUser):

@@ -4,6 +4,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_MOST_TOKENS = 2**31 - 1
+"""What a record can hold; no engine has a context anywhere near it."""
+
+
+def token_count(value: object, name: str) -> int | None:
+    """A count as a server gave it under `name`; `None` if it gave none.
+
+    Raises:
+        ValueError: it is no whole number from 0 to 2**31 - 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
+        raise ValueError(f"{name} is no whole number from 0 to {_MOST_TOKENS}")
+    return value
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

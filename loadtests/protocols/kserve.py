@@ -11,7 +11,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from loadtests.protocols.contract import Ask, Chunk, Protocol
+from loadtests.protocols.contract import Ask, Chunk, Protocol, token_count
 
 _surely_content = re.compile(rb'"text_output": ?"[^"]').search
 
@@ -27,11 +27,6 @@ def _body(ask: Ask) -> dict[str, Any]:
     }
 
 
-def _count(document: dict[str, Any], key: str) -> int | None:
-    value = document.get(key)
-    return int(value) if value is not None else None
-
-
 def read(payload: bytes) -> Chunk:
     """Read one response of the model."""
     document = json.loads(payload)
@@ -42,8 +37,8 @@ def read(payload: bytes) -> Chunk:
     text = document.get("text_output")
     return Chunk(
         text=text if isinstance(text, str) else "",
-        prompt_tokens=_count(document, "prompt_tokens"),
-        output_tokens=_count(document, "output_tokens"),
+        prompt_tokens=token_count(document.get("prompt_tokens"), "prompt_tokens"),
+        output_tokens=token_count(document.get("output_tokens"), "output_tokens"),
         finished=bool(document.get("finish_reason")),
     )
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from loadtests.protocols.contract import Ask, Chunk, Protocol
+from loadtests.protocols.contract import Ask, Chunk, Protocol, token_count
 
 # Inside a JSON string a quote is escaped, so these keys cannot be part of generated text.
 _surely_content = re.compile(rb'"(?:content|reasoning_content|reasoning|text)": ?"[^"]').search
@@ -68,8 +68,8 @@ def read(payload: bytes) -> Chunk:
     )
     return Chunk(
         text=text,
-        prompt_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
+        prompt_tokens=token_count(usage.get("prompt_tokens"), "prompt_tokens"),
+        output_tokens=token_count(usage.get("completion_tokens"), "completion_tokens"),
         finished=choices[0].get("finish_reason") is not None,
     )
 

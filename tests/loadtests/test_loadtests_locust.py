@@ -7,9 +7,11 @@ import socket
 import time
 
 import httpx
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from loadtests.users import CONNECT_RETRY_S
 from loadtests.wire import KERNEL_STAMPS
 from measure.store import open_run, recover
 
@@ -128,11 +130,14 @@ def test_an_open_loop_does_not_wait_for_a_stalled_server(start_reference, locust
     assert len(scheduled_s) == pytest.approx(140, abs=4)
     places = sorted(round((at_s - min(scheduled_s)) * 20, 6) for at_s in scheduled_s)
     assert places == list(range(len(places)))
-    # None was held back: of two seconds at 20 a second, all were in flight together.
-    assert None not in sent_s
+    # None was held back: of two seconds at 20 a second, all were in flight together. (The last
+    # is due in the very moment in which the load ends.)
+    assert all(sent_s[place] is not None for place in np.argsort(scheduled_s)[:-1])
     assert run.summary["client"]["max_in_flight"] >= 30
     slow = [
-        first - at for first, at in zip(column(run, "first_content_s"), scheduled_s, strict=True)
+        first - at
+        for first, at in zip(column(run, "first_content_s"), scheduled_s, strict=True)
+        if first is not None
     ]
     assert sum(ttft_s > 0.5 for ttft_s in slow) >= 20
     assert run.manifest["load"]["arrival"]["kind"] == "constant"
@@ -150,6 +155,55 @@ def test_a_cap_that_bites_drops_arrivals_and_makes_the_run_invalid(reference, lo
     assert run.summary["client"]["max_in_flight"] == 5
     assert run.summary["client"]["verdict"] == "invalid"
     assert any("held back" in reason for reason in run.summary["client"]["reasons"])
+
+
+def test_arrivals_that_the_client_is_too_late_to_start_were_offered_all_the_same(
+    reference, locust, tmp_path
+):
+    """No client on one core starts 20,000 requests a second; the schedule asks for them."""
+    rate_rps = 20_000
+    locust.run(
+        "completion", "-H", reference.url, "--arrival", "constant", "--rate", str(rate_rps),
+        "-t", "2s", "--model", "ref,ttft=0.01,gap=0", "--output-tokens", "2",
+        "--run-dir", str(tmp_path / "run"),
+    )  # fmt: skip
+    run = open_run(tmp_path / "run")
+    scheduled_s = sorted(column(run, "scheduled_s"))
+    places = [round((at_s - scheduled_s[0]) * rate_rps) for at_s in scheduled_s]
+    assert places == list(range(len(places)))
+    assert len(set(column(run, "request_id"))) == len(places)
+    # To the very end of the load.
+    end_s = run.summary["window_s"]
+    assert end_s - 1.01 / rate_rps <= scheduled_s[-1] < end_s
+    assert run.summary["offered_rps"] == pytest.approx(len(places) / end_s)
+    late = run.records.filter(pc.starts_with(run.records.column("error"), "late_client"))
+    assert late.num_rows > 0
+    assert set(late.column("status").to_pylist()) == {"cancelled"}
+    assert set(late.column("sent_s").to_pylist()) == {None}
+    assert run.summary["client"]["verdict"] == "invalid"
+    assert any("requests were offered and" in why for why in run.summary["client"]["reasons"])
+
+
+def refused_at_s(path):
+    records = open_run(path).records
+    refused = records.filter(pc.starts_with(records.column("error"), "connect_refused"))
+    return sorted(refused.column("done_s").to_pylist())
+
+
+def test_a_closed_loop_does_not_hammer_a_server_that_has_gone(reference, locust, tmp_path):
+    folder = tmp_path / "run"
+    with locust.start(
+        "completion", "-H", reference.url, "-u", "1", "-t", "10m", "--output-tokens", "2",
+        "--model", "ref,ttft=0.01,gap=0", "--run-dir", str(folder),
+    ) as process:  # fmt: skip
+        wait_for(process, folder, lambda path: finished_requests(path) > 5)
+        reference.process.kill()
+        wait_for(process, folder, lambda path: len(refused_at_s(path)) > 5)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    # The last wait may have been cut short by the end of the load.
+    waits_s = np.diff(refused_at_s(folder)[:-1])
+    assert waits_s.min() >= CONNECT_RETRY_S - 0.001
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -275,6 +329,7 @@ def test_a_server_that_refuses_the_request_is_quoted(reference, locust, tmp_path
         ([], 1, "No server to load"),
         (["-H", "http://x", "--warmup", "soon"], 2, "not a duration"),
         (["-H", "http://x", "--processes", "2"], 2, "not supported yet"),
+        (["-H", "http://x", "-u", "-3"], 1, "-u -3 is no number of users"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused_in_one_line(locust, tmp_path, flags, code, said):

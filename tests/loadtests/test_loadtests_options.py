@@ -15,6 +15,7 @@ def parse(*flags, protocols=("openai-completions", "kserve-generate")):
     parser = argparse.ArgumentParser()
     parser.add_argument("-H", "--host")
     parser.add_argument("-u", "--users", type=int, dest="num_users")
+    parser.add_argument("-r", "--spawn-rate", type=float)
     parser.add_argument("-t", "--run-time", type=int)
     add_arguments(parser, protocols)
     return check(parser.parse_args(flags))
@@ -45,6 +46,10 @@ def test_durations_as_people_write_them(text, value):
         (["-H", URL, "--rate", "4"], "also needs --arrival"),
         (["-H", URL, "--arrival", "poisson"], "also needs --rate"),
         (["-H", URL, "-t", "5", "--warmup", "5s"], "leaves nothing"),
+        (["-H", URL, "-u", "-3"], "-u -3 is no number of users"),
+        (["-H", URL, "-u", "0"], "-u 0 is no number of users"),
+        (["-H", URL, "-r", "-1"], "-r -1 is no number of users to start"),
+        (["-H", URL, "-r", "nan"], "-r nan is no number of users to start"),
         (["-H", URL, "--tokenizer", "/no/such"], "no such file"),
         (["-H", URL, "--engine-json", "/no/such"], "no such file"),
     ],
@@ -60,6 +65,8 @@ def test_options_that_do_not_go_together_are_refused(flags, said):
     [
         ("--rate", "0", "above 0"),
         ("--rate", "inf", "above 0"),
+        ("--rate", "nan", "above 0"),
+        ("--rate", "-3", "above 0"),
         ("--warmup", "soon", "not a duration"),
         ("--total-timeout", "0s", "above zero"),
         ("--prompt-tokens", "none", "not a whole number"),

@@ -164,3 +164,38 @@ def test_the_length_asked_for_is_exact_in_every_protocol():
 
 def test_a_model_name_cannot_leave_its_place_in_the_path():
     assert GENERATE.path("a/b?c") == "/v2/models/a%2Fb%3Fc/generate_stream"
+
+
+ODD_COUNTS = [10**30, 2**31, -10, "y", 1.5, True, [3], {}]
+
+
+@pytest.mark.parametrize("count", ODD_COUNTS, ids=repr)
+@pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens"])
+def test_a_count_that_is_none_is_a_stream_error_of_that_request(key, count):
+    good = chat({"content": "a"}, usage={"prompt_tokens": 7, "completion_tokens": 1})
+    got = record(CHAT, [good, {"choices": [], "usage": {key: count}}, b"[DONE]"])
+    assert got.status is Status.STREAM_ERROR
+    assert got.error is not None
+    assert got.error.startswith(f"bad_event: {key} is no whole number from 0 to 2147483647")
+    assert (got.prompt_tokens, got.output_tokens, got.chunks) == (7, 1, 1)
+
+
+@pytest.mark.parametrize("count", ODD_COUNTS, ids=repr)
+@pytest.mark.parametrize("key", ["prompt_tokens", "output_tokens"])
+def test_a_count_of_triton_that_is_none_is_one_too(key, count):
+    got = record(GENERATE, [{"text_output": "a", key: count}])
+    assert got.status is Status.STREAM_ERROR
+    assert got.error is not None
+    assert got.error.startswith(f"bad_event: {key} is no whole number")
+
+
+def test_the_largest_and_the_smallest_count_are_counts():
+    usage = {"prompt_tokens": 0, "completion_tokens": 2**31 - 1}
+    got = record(CHAT, [chat({"content": "a"}, "stop", usage=usage)])
+    assert (got.status, got.prompt_tokens, got.output_tokens) == (Status.OK, 0, 2**31 - 1)
+
+
+def test_an_event_nested_too_deeply_to_read_is_a_stream_error():
+    got = record(CHAT, [b"[" * 100_000])
+    assert got.error is not None
+    assert got.error.startswith("bad_event")

@@ -133,6 +133,19 @@ def chunk_gaps(records: pa.Table) -> Gaps:
     return Gaps(np.diff(flat.time_s)[within], row)
 
 
+def merged_first_chunks(records: pa.Table) -> float | None:
+    """The share of answers in two or more chunks whose first two carry the same stamp.
+
+    Those two came in one read, and its stamp is that of the last packet in it: the TTFT of such
+    an answer is an upper bound. Of requests that ended well; `None` if none came in two chunks.
+    """
+    flat = chunks(records)
+    first = flat.offset[:-1][(flat.count > 1) & is_ok(records)]
+    if first.size == 0:
+        return None
+    return float(np.mean(flat.time_s[first] == flat.time_s[first + 1]))
+
+
 def _when_ok(records: pa.Table, values: Floats) -> Floats:
     return np.where(is_ok(records), values, np.nan)
 

@@ -9,15 +9,19 @@ import fcntl
 import os
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from measure.errors import DamagedRunError, MeasureError
-from measure.records import SCHEMA, Record
+from measure.records import SCHEMA, Record, Status
 
 SUFFIX = ".arrows"
 _SCALARS = tuple(name for name in SCHEMA.names if name != "chunk_s")
+# What pyarrow raises for a value that is not of its column's type.
+_UNFIT = (pa.ArrowException, OverflowError, TypeError, ValueError)
 # The Arrow format's end of stream: a continuation marker and a length of zero.
 _END_OF_STREAM = b"\xff\xff\xff\xff" + bytes(4)
 # How Arrow's messages begin when a stream stops in the middle of something.
@@ -50,19 +54,29 @@ class Shard:
 
     def append(self, record: Record) -> None:
         """Keep a record for the next flush."""
+        # Converted before anything is kept: a record that cannot be leaves no trace.
+        chunk_s = array("d", record.chunk_s)
         self._rows.append(record)
-        self._chunk_s.extend(record.chunk_s)
+        self._chunk_s.extend(chunk_s)
         self._offsets.append(len(self._chunk_s))
 
     def flush(self) -> None:
         """Write what was kept as one batch. If that fails it is still kept, and the file whole.
+
+        A record with a value that its column cannot hold is written without that value, as a
+        stream error that names it: it must not take the others with it.
 
         Raises:
             MeasureError: the file cannot be written (a full disk).
         """
         if not self._rows:
             return
-        self._write(self._batch().serialize())
+        try:
+            batch = self._batch()
+        except _UNFIT:
+            self._rows = [_storable(row) for row in self._rows]
+            batch = self._batch()
+        self._write(batch.serialize())
         self._rows = []
         self._chunk_s = array("d")
         self._offsets = array("i", [0])
@@ -106,6 +120,28 @@ class Shard:
                 f"Records cannot be written to {self.path} ({error}). Those flushed before are "
                 "safe; make room there, or choose another run folder."
             ) from error
+
+
+def _storable(row: Record) -> Record:
+    """The record itself, or what of it can be stored and an error that says what could not."""
+    unfit: dict[str, Any] = {}
+    for name in _SCALARS:
+        try:
+            pa.array([getattr(row, name)], type=SCHEMA.field(name).type)
+        except _UNFIT:
+            unfit[name] = getattr(row, name)
+    if not unfit:
+        return row
+    said = ", ".join(f"{name}={ascii(value)[:80]}" for name, value in unfit.items())
+    kept = {name: _nothing(SCHEMA.field(name)) for name in unfit}
+    kept |= {"status": Status.STREAM_ERROR, "error": f"not_storable: {said}"}
+    return replace(row, **kept)
+
+
+def _nothing(column: pa.Field) -> Any:
+    if column.nullable:
+        return None
+    return "" if pa.types.is_string(column.type) else 0
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:

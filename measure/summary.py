@@ -64,6 +64,7 @@ def summarise(
     }
     for name in QUANTITIES:
         result[name] = describe(*sample(name, chosen, open_loop=open_loop))
+    merged = latency.merged_first_chunks(chosen)
     verdict, reasons = judge(
         Facts(
             stats=client,
@@ -74,10 +75,12 @@ def summarise(
             achieved=sent,
             schedule_delay_p99_s=result["schedule_delay_s"]["p99"],
             clocks=_counts(chosen.column("clock")),
+            merged_first_chunks=merged,
         )
     )
     result["client"] = {
         **_client(records, client),
+        "merged_first_chunks": merged,
         "verdict": verdict.value,
         "reasons": reasons,
     }

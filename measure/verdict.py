@@ -29,6 +29,12 @@ RATE_INVALID = 0.05
 # ... and a difference this small is the window's edges, however short the run.
 RATE_EDGE_REQUESTS = 2
 
+# Two chunks with one stamp came in one read: the first may have waited for the second. A few
+# happen on any busy machine and move no quantile that is reported with its interval; one in
+# twenty reaches the p95. In most answers, with a loop that is itself late, TTFT is the client's.
+MERGED_SUSPECT = 0.05
+MERGED_INVALID = 0.50
+
 
 class Verdict(StrEnum):
     """How far a run can be believed."""
@@ -62,7 +68,8 @@ class Facts:
     """All that the verdict rests on. `offered` and `achieved` count requests in the window.
 
     `clocks` says how many requests each clock stamped (kernel, user). `offered` is `None` in
-    closed loop, where nothing is asked for by a schedule.
+    closed loop, where nothing is asked for by a schedule. `merged_first_chunks` is the share of
+    streamed answers whose first two chunks carry one stamp (`None`: there were none).
     """
 
     stats: ClientStats | None
@@ -73,6 +80,7 @@ class Facts:
     achieved: int
     schedule_delay_p99_s: float | None
     clocks: dict[str, int]
+    merged_first_chunks: float | None = None
 
 
 def judge(facts: Facts) -> tuple[Verdict, list[str]]:
@@ -83,6 +91,7 @@ def judge(facts: Facts) -> tuple[Verdict, list[str]]:
         *_machine(facts.stats, facts.clocks),
         *_pace(facts),
         *_clock(facts.clocks),
+        *_merged(facts.merged_first_chunks, facts.stats),
     ]
     worst = Verdict.VALID
     for verdict, _ in found:
@@ -175,3 +184,17 @@ def _clock(clocks: dict[str, int]) -> list[Finding]:
         return []
     counts = ", ".join(f"{count} by the {name} clock" for name, count in sorted(used.items()))
     return [(Verdict.SUSPECT, f"arrivals were stamped by two clocks: {counts}")]
+
+
+def _merged(share: float | None, stats: ClientStats | None) -> list[Finding]:
+    if share is None or share <= MERGED_SUSPECT:
+        return []
+    lag = None if stats is None else stats.loop_lag_p99_s
+    late = lag is not None and lag > LOOP_LAG_SUSPECT_S
+    return [
+        (
+            Verdict.INVALID if late and share > MERGED_INVALID else Verdict.SUSPECT,
+            f"in {share:.0%} of answers the first chunk arrived in one read with the next: their "
+            "TTFT is an upper bound (a late client, or a server that sends several tokens at once)",
+        )
+    ]

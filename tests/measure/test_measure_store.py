@@ -369,3 +369,27 @@ print(sorted(set(sys.modules) - before))
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("unfit", "said"),
+    [
+        ({"output_tokens": 10**30}, "output_tokens=1000"),
+        ({"prompt_tokens": "y"}, "prompt_tokens='y'"),
+        ({"error": "\ud800"}, r"error='\ud800'"),
+        ({"http_status": 2**40, "first_chunk_tokens": 1.5}, "http_status=1099511627776"),
+        ({"chunks": 2**40}, "chunks=1099511627776"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_record_that_cannot_be_stored_takes_no_other_with_it(
+    tmp_path, make_manifest, make_record, unfit, said
+):
+    good = [make_record(float(second)) for second in range(4)]
+    bad = replace(good[1], request_id="bad", **unfit)
+    _run(tmp_path / "r", make_manifest(), [good[0], bad, *good[2:]])
+    first, mended, *rest = [Record(**row) for row in open_run(tmp_path / "r").records.to_pylist()]
+    assert [first, *rest] == [good[0], *good[2:]]
+    assert (mended.request_id, mended.sent_s, mended.chunk_s) == ("bad", 1.0, good[1].chunk_s)
+    assert mended.status == Status.STREAM_ERROR
+    assert mended.error is not None and mended.error.startswith(f"not_storable: {said}")

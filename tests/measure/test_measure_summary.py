@@ -20,7 +20,15 @@ KEYS = [
 QUANTITY_KEYS = [
     "count", "effective_count", "mean", "p50", "p90", "p95", "p99", "p999", "max", "ci95",
 ]  # fmt: skip
-CLIENT_KEYS = ["cpu_s", "cpu_us_per_chunk", "max_in_flight", "clock", "verdict", "reasons"]
+CLIENT_KEYS = [
+    "cpu_s",
+    "cpu_us_per_chunk",
+    "max_in_flight",
+    "clock",
+    "merged_first_chunks",
+    "verdict",
+    "reasons",
+]
 
 
 def _stats(end_s=10.0, **more):
@@ -191,6 +199,27 @@ def test_no_token_is_lost_or_counted_twice_between_neighbouring_windows(
     parts = tokens_in(records, Window(0.0, cut)) + tokens_in(records, Window(cut, 100.0))
     counted = sum(tokens or 0 for _, after, tokens, _ in requests if after)
     assert parts == pytest.approx(counted)
+
+
+def test_first_chunks_read_together_with_the_next_are_told_as_a_share(
+    table, make_record, make_manifest
+):
+    records = table(
+        make_record(6.0, (0.1, 0.1, 0.2)),
+        make_record(6.5, (0.1, 0.2, 0.2)),
+        make_record(7.0, (0.1, 0.2)),
+        make_record(7.5, (0.1, 0.2)),
+        # Neither of these can say: one chunk, no chunk, failed, before the window.
+        make_record(8.0, (0.1,)),
+        make_record(8.5, ()),
+        make_record(9.0, (0.1, 0.1), status=Status.TIMEOUT),
+        make_record(1.0, (0.1, 0.1)),
+    )
+    client = summarise(records, make_manifest(warmup_s=5.0), _stats())["client"]
+    assert client["merged_first_chunks"] == 0.25
+    assert any("in 25% of answers" in reason for reason in client["reasons"])
+    one_chunk = table(make_record(6.0, (0.1,)), make_record(7.0, ()))
+    assert summarise(one_chunk, make_manifest(), _stats())["client"]["merged_first_chunks"] is None
 
 
 def test_intervals_do_not_depend_on_the_order_in_which_answers_were_written(

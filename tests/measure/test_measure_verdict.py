@@ -22,6 +22,8 @@ def test_a_good_run_is_valid_and_nothing_is_said_against_it():
 
 
 USER = replace(GOOD, clocks={"user": 1000})
+# Late, though not so late that it would be said where the kernel stamps.
+LATE = replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,10 @@ USER = replace(GOOD, clocks={"user": 1000})
         (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
         (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
         (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),
+        (replace(GOOD, merged_first_chunks=0.06), "suspect", "in 6% of answers the first chunk arrived in one read"),
+        (replace(GOOD, merged_first_chunks=0.6), "suspect", "their TTFT is an upper bound"),
+        (replace(LATE, merged_first_chunks=0.5), "suspect", "in 50% of answers"),
+        (replace(LATE, merged_first_chunks=0.6), "invalid", "in 60% of answers"),
         (replace(GOOD, ok=0), "invalid", "none of the 1000 requests succeeded"),
         (replace(GOOD, total=0, ok=0), "invalid", "no request falls into the window"),
     ],
@@ -80,3 +86,8 @@ def test_a_loop_a_little_late_is_no_doubt_where_the_kernel_stamps_arrivals():
 
 def test_a_small_sample_is_no_fault_of_the_client():
     assert judge(replace(GOOD, total=9, ok=9, offered=9, achieved=9)) == (Verdict.VALID, [])
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.05])
+def test_a_few_first_chunks_that_came_with_the_next_are_no_doubt(share):
+    assert judge(replace(GOOD, merged_first_chunks=share)) == (Verdict.VALID, [])

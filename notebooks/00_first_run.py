@@ -148,7 +148,8 @@ print(f"and the median ITL is {ratio:.2f} times what it was.")
 #
 # - `faster`: the instance with the lower p50 of TTFT, `"vllm"` or `"triton"`;
 # - `told_apart`: whether the two intervals of that row have no value in common;
-# - `deepest`: the furthest percentile of Triton's TTFT that has an interval, such as `"p50"`.
+# - `deepest`: the furthest percentile of Triton's TTFT that has an interval, such as `"p50"`, or
+#   `"none"` if no row has one.
 
 # %%
 ### BEGIN SOLUTION
@@ -156,7 +157,7 @@ first, second = on_vllm.summary["ttft_s"], on_triton.summary["ttft_s"]
 faster = "vllm" if first["p50"] < second["p50"] else "triton"
 one, other = first["ci95"]["p50"], second["ci95"]["p50"]
 told_apart = one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
-deepest = [level for level, interval in second["ci95"].items() if interval][-1]
+deepest = ["none", *(level for level, interval in second["ci95"].items() if interval)][-1]
 ### END SOLUTION
 print(checks.deepest_quantile(on_triton, quantity="ttft_s", answer=deepest).require())
 checks.first_token(on_vllm, on_triton, faster=faster, told_apart=told_apart).require()

@@ -82,14 +82,17 @@ def deepest_quantile(run: Run, *, quantity: str, answer: object) -> Feedback:
     Args:
         run: the run asked about.
         quantity: a key of its summary, such as `ttft_s`.
-        answer: the quantile's name, `p50` to `p999`.
+        answer: the quantile's name, `p50` to `p999`, or `none`.
     """
-    if answer not in list(LEVELS):
-        return Feedback(False, f"the answer is one of {', '.join(LEVELS)}, as text.")
+    if answer not in ["none", *LEVELS]:
+        return Feedback(False, f"the answer is one of none, {', '.join(LEVELS)}, as text.")
     interval = run.summary[quantity]["ci95"]
     carried = [level for level in LEVELS if interval[level] is not None]
+    if answer == "none":
+        told = "so few independent requests carry no interval at all: a longer run would."
+        return Feedback(not carried, "a row of that table has brackets." if carried else told)
     if not carried:
-        return Feedback(False, "this run answered too little for any interval: load it longer.")
+        return Feedback(False, "no row has brackets: only a longer run would have them.")
     if interval[str(answer)] is None:
         return Feedback(False, "that row has no brackets: the sample is too small for it.")
     if answer != carried[-1]:

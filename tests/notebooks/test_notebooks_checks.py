@@ -86,6 +86,12 @@ def test_sample_without_any_interval_is_named_as_the_trouble(make_run):
     feedback = checks.deepest_quantile(run, quantity="ttft_s", answer="p50")
     assert not feedback.ok
     assert "longer" in feedback.text
+    assert checks.deepest_quantile(run, quantity="ttft_s", answer="none").ok
+
+
+def test_none_is_wrong_where_a_row_has_an_interval(make_run):
+    run = make_run("vllm", [0.01 + i * 1e-4 for i in range(40)])
+    assert not checks.deepest_quantile(run, quantity="ttft_s", answer="none").ok
 
 
 def test_intervals_that_touch_are_not_apart():

@@ -28,11 +28,15 @@ def argv_of(load: Load, protocol: str) -> str:
     return " ".join(argv)
 
 
-def test_a_closed_loop_starts_all_its_users_at_once():
+def test_a_closed_loop_lets_its_users_in_one_after_another_during_warm_up():
     line = argv_of(CLOSED, "openai-chat")
-    assert "-u 8 -r 8" in line
+    assert "-u 8 -r 2 " in f"{line} "
     assert "--rate" not in line
     assert "--warmup 5s" in line
+
+
+def test_without_a_warm_up_all_users_start_at_once():
+    assert "-u 8 -r 8 " in argv_of(replace(CLOSED, warmup_s=0.0), "openai-chat") + " "
 
 
 def test_an_open_loop_names_arrival_and_rate_and_no_users():

@@ -4,10 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from servers import instances, supervisor
+from servers import catalog, instances, supervisor
 from servers.catalog import ENGINES
 from servers.contract import Engine, Launch, Request, Say
-from servers.errors import ServerError
 from servers.instances import Instance
 from servers.locks import locked
 from servers.paths import ROOT, home
@@ -45,12 +44,7 @@ SERVICES = ("prometheus", "exporter", "dashboard")
 
 def find(name: str) -> Engine:
     """The engine or service of that name; `ServerError` names those that exist."""
-    everything = {**ENGINES, DASHBOARD.name: DASHBOARD}
-    if name not in everything:
-        raise ServerError(
-            f"There is no engine '{name}'. The lab knows {', '.join(sorted(everything))}."
-        )
-    return everything[name]
+    return catalog.find(name, {**ENGINES, DASHBOARD.name: DASHBOARD})
 
 
 def watch(say: Say) -> Instance:

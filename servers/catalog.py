@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 
 from servers.contract import Engine
 from servers.errors import ServerError
@@ -16,11 +17,11 @@ ENGINES: dict[str, Engine] = {
 }
 
 
-def find(name: str) -> Engine:
+def find(name: str, among: Mapping[str, Engine] = ENGINES) -> Engine:
     """The engine of that name. Raises `ServerError` naming the known ones."""
-    engine = ENGINES.get(name)
+    engine = among.get(name)
     if engine is not None:
         return engine
-    close = difflib.get_close_matches(name.lower(), ENGINES, n=1)
+    close = difflib.get_close_matches(name.lower(), among, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
-    raise ServerError(f"There is no engine {name!r}. {hint}Known: {', '.join(sorted(ENGINES))}.")
+    raise ServerError(f"There is no engine {name!r}. {hint}Known: {', '.join(sorted(among))}.")

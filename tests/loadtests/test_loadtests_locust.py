@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from loadtests.users import CONNECT_RETRY_S
-from loadtests.wire import KERNEL_STAMPS
+from loadtests.wire import CONNECT_RETRY_S, KERNEL_STAMPS
 from measure.store import open_run, recover
 
 

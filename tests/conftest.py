@@ -1,0 +1,15 @@
+"""What holds for every test."""
+
+import pytest
+from gevent import monkey
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Refuse to run where an import of Locust has patched this process: locks would hang for good.
+
+    Locust makes threads of a process greenlets, and one that waits for a file lock then stops all
+    the others. Scenarios and their users are tested as subprocesses.
+    """
+    if monkey.is_module_patched("threading"):
+        pytest.exit("a test file imports Locust into the test process: use a subprocess", 3)

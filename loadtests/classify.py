@@ -8,14 +8,13 @@ to live with.
 """
 
 import random
-from typing import Any
 
 import numpy as np
 
-from loadtests.infer import InferClient, check_server
+from loadtests.infer import InferClient, Tensors, check_server
 from loadtests.options import Options
 from loadtests.users import LoadUser
-from loadtests.wire import Answer
+from loadtests.wire import REQUEST_ID_HEADER, Answer
 
 # BERT's vocabulary: [CLS], [SEP], and the range in which the whole words are.
 CLS, SEP, WORDS = 101, 102, range(1996, 28996)
@@ -31,20 +30,24 @@ class Classify(LoadUser):
         """The model asked for, or the lab's classifier."""
         return check_server(options, options.model or "text_classifier")
 
-    def build(self, number: int) -> dict[str, Any]:
-        """Text `number`: one row of token ids, with its mask."""
+    def build(self, number: int) -> tuple[str, Tensors]:
+        """Text `number`: one row of token ids, with its mask; and what it is called."""
         options = self.session.options
         chosen = random.Random(f"text:{options.seed}:{number}")
         words = chosen.choices(WORDS, k=chosen.randint(0, max(0, options.prompt_tokens - 2)))
         ids = np.array([[CLS, *words, SEP]], dtype=np.int64)
-        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        tensors = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        return self.session.active.wire_id(number), tensors
 
     def open(self) -> InferClient:
         """A client of its own for each user."""
         options = self.session.options
         return InferClient(options.host, options.transport, options.timeouts)
 
-    def send(self, client: InferClient, request: dict[str, Any], answer: Answer) -> None:
+    def send(self, client: InferClient, request: tuple[str, Tensors], answer: Answer) -> None:
         """One inference."""
-        inputs = client.prepare(request)
-        client.infer(self.session.model, inputs, "logits", answer, self.session.active.clock.now_s)
+        called, tensors = request
+        client.infer(
+            self.session.model, client.prepare(tensors), "logits", answer,
+            self.session.active.clock.now_s, headers={REQUEST_ID_HEADER.lower(): called},
+        )  # fmt: skip

@@ -83,13 +83,17 @@ class InferClient:
         return inputs
 
     def infer(
-        self, model: str, inputs: list[Any], output: str, into: Answer, now: Callable[[], float]
-    ) -> None:
-        """Send one request and fill `into`; raises nothing but the end of its greenlet."""
+        self, model: str, inputs: list[Any], output: str, into: Answer, now: Callable[[], float],
+        headers: dict[str, str],
+    ) -> None:  # fmt: skip
+        """Send one request and fill `into`; raises nothing but the end of its greenlet.
+
+        `headers` (names in lower case, as gRPC wants them) go along with it.
+        """
         into.sent_s = now()
         try:
             with _errors(self._timeouts):
-                result = self._client.infer(model, inputs, **self._limit)
+                result = self._client.infer(model, inputs, headers=headers, **self._limit)
             into.done_s = now()
             values = result.as_numpy(output)
             if values is None:

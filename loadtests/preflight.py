@@ -14,7 +14,7 @@ from loadtests.prompts import Prompts
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
 from loadtests.stream import Connection, Sweeper
-from loadtests.wire import Answer, build_request
+from loadtests.wire import REQUEST_ID_HEADER, Answer, build_request
 from measure.records import Status
 
 
@@ -61,7 +61,7 @@ class _Preflight:
         protocol, host = self._protocol, self._options.host
         prompt = Prompts(self._options.prompt_tokens, self._options.seed).prompt(-1)
         body = json.dumps(protocol.body(Ask(model, prompt, 1))).encode()
-        answer = self._send(build_request(host, protocol.path(model), body), protocol)
+        answer = self._send(self._request(protocol.path(model), body), protocol)
         record = to_record(
             answer, protocol, request_id="preflight", worker=0, scheduled_s=0.0, cancelled=False
         )
@@ -109,7 +109,7 @@ class _Preflight:
 
     def _model_names(self, protocol: Protocol) -> list[str] | None:
         body = None if protocol.models_body is None else json.dumps(protocol.models_body).encode()
-        answer = self._send(build_request(self._options.host, protocol.models_path, body), protocol)
+        answer = self._send(self._request(protocol.models_path, body), protocol)
         if answer.error or answer.status != 200:
             return None
         try:
@@ -125,7 +125,11 @@ class _Preflight:
         ]
 
     def _get(self, path: str) -> Answer:
-        return self._send(build_request(self._options.host, path, None), self._protocol)
+        return self._send(self._request(path, None), self._protocol)
+
+    def _request(self, path: str, body: bytes | None) -> bytes:
+        headers = {REQUEST_ID_HEADER: "preflight"}
+        return build_request(self._options.host, path, body, headers)
 
     def _send(self, request: bytes, protocol: Protocol) -> Answer:
         connection = Connection(self._options.host, self._sweeper, self._options.timeouts)

@@ -8,12 +8,11 @@ written whole) -> `quit` (the table is printed, after Locust's own).
 
 import contextlib
 import gc
-import itertools
 import os
 import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +25,9 @@ from gevent.event import Event
 from locust import events
 from locust.env import Environment
 
+from loadtests import flags
 from loadtests import options as opts
+from loadtests.arrivals import ARRIVALS
 from loadtests.clock import RunClock
 from loadtests.errors import LoadError
 from loadtests.exporter import ClientCollector, Exporter
@@ -34,6 +35,7 @@ from loadtests.options import Options
 from loadtests.prompts import FileTokenizer, Prompts
 from loadtests.recorder import Recorder
 from loadtests.report import print_report
+from loadtests.share import Share
 from loadtests.stream import Sweeper, kernel_stamps_kept_on
 from measure.errors import MeasureError
 from measure.manifest import CLOSED_LOOP, new_manifest, new_run_id
@@ -63,8 +65,9 @@ class ActiveRun:
             slo=options.slo,
             versions={"locust": locust.__version__, "gevent": version("gevent")},
         )
+        self.share = Share()
         self.stopping = Event()
-        self._numbers = itertools.count()
+        self._numbers = self.share.numbers()
         self._resources = contextlib.ExitStack()
         self._resources.enter_context(kernel_stamps_kept_on())
         self.sweeper = Sweeper(self.clock)
@@ -84,8 +87,12 @@ class ActiveRun:
         )
 
     def next_number(self) -> int:
-        """Numbers of requests, from 0; each makes its own prompt."""
+        """The number of this process's next request; each makes its own prompt."""
         return next(self._numbers)
+
+    def wire_id(self, number: int) -> str:
+        """What request `number` is called on the wire, unlike any of another run."""
+        return f"{self.path.name}-{self.share.request_id(number)}"
 
     def stop_offering(self) -> None:
         """The load ends now; what is in flight may still come in."""
@@ -138,6 +145,12 @@ class Session:
         folder = self.options.run_dir or Path("runs") / run_id
         return folder if self._runs == 1 else folder.with_name(f"{folder.name}-{self._runs}")
 
+    def arrival_offsets(self) -> Iterator[float]:
+        """The whole schedule of an open loop, in seconds after its begin, without end."""
+        options = self.options
+        assert options.arrival is not None and options.rate_rps is not None
+        return ARRIVALS[options.arrival](options.rate_rps, options.seed)
+
     def load_facts(self, users: int) -> dict[str, Any]:
         """The manifest's `load`."""
         options = self.options
@@ -169,7 +182,7 @@ class Session:
         }
 
     def _add_arguments(self, parser: ArgumentParser, **_: Any) -> None:
-        opts.add_arguments(parser, self._protocols)
+        flags.add_arguments(parser, self._protocols)
 
     def _prepare(self, environment: Environment, **_: Any) -> None:
         parsed = environment.parsed_options

@@ -15,14 +15,13 @@ from locust import User, task
 from locust.exception import StopUser
 
 from loadtests.answer import plain_record, to_record
-from loadtests.arrivals import ARRIVALS
 from loadtests.options import Options
 from loadtests.preflight import find_model
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, Protocol
 from loadtests.session import Session
 from loadtests.stream import Connection
-from loadtests.wire import CONNECT_RETRY_S, Answer, build_request, usual_clock
+from loadtests.wire import CONNECT_RETRY_S, REQUEST_ID_HEADER, Answer, build_request, usual_clock
 from measure.records import Clock, Record, Status
 
 DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
@@ -75,8 +74,7 @@ class LoadUser(User):
             answer,
             answer.stamps_s,
             answer.error,
-            request_id=f"0-{number}",
-            worker=0,
+            **self._whose(number),
             scheduled_s=scheduled_s,
             cancelled=cancelled,
         )
@@ -130,8 +128,7 @@ class LoadUser(User):
 
     def _open_loop(self) -> None:
         run, options = self.session.active, self.session.options
-        assert options.arrival is not None and options.rate_rps is not None
-        offsets_s = ARRIVALS[options.arrival](options.rate_rps, options.seed)
+        offsets_s = run.share.of(self.session.arrival_offsets())
         flying, idle = Group(), list[Any]()
         # Arrivals taken from the schedule that nothing is recorded of yet.
         due_s: dict[int, float] = {}
@@ -177,13 +174,16 @@ class LoadUser(User):
 
     def _unsent(self, number: int, scheduled_s: float, why: str) -> Record:
         return Record(
-            request_id=f"0-{number}",
-            worker=0,
+            **self._whose(number),
             scheduled_s=scheduled_s,
             status=Status.CANCELLED,
             error=why,
             clock=self.clock,
         )
+
+    def _whose(self, number: int) -> dict[str, Any]:
+        share = self.session.active.share
+        return {"request_id": share.request_id(number), "worker": share.index}
 
 
 class StreamingUser(LoadUser):
@@ -205,7 +205,8 @@ class StreamingUser(LoadUser):
         session = self.session
         ask = Ask(session.model, session.prompts.prompt(number), session.options.output_tokens)
         body = json.dumps(self._protocol.body(ask)).encode()
-        return build_request(session.options.host, self._path, body)
+        headers = {REQUEST_ID_HEADER: session.active.wire_id(number)}
+        return build_request(session.options.host, self._path, body, headers)
 
     def open(self) -> Connection:
         """A connection that is made with its first request and kept."""
@@ -221,8 +222,7 @@ class StreamingUser(LoadUser):
         return to_record(
             answer,
             self._protocol,
-            request_id=f"0-{number}",
-            worker=0,
+            **self._whose(number),
             scheduled_s=scheduled_s,
             cancelled=cancelled,
             count_tokens=self.session.count_tokens,

@@ -16,6 +16,9 @@ KERNEL_STAMPS = sys.platform == "linux" and struct.calcsize("l") == 8
 # that is coming up. Ten tries a second still notice its return as fast as a person would.
 CONNECT_RETRY_S = 0.1
 
+# Servers that know it write it into their logs, where a record can then be looked up.
+REQUEST_ID_HEADER = "X-Request-Id"
+
 
 @dataclass(frozen=True)
 class Timeouts:

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from lab import services, tables
-from lab.durations import parse_duration_s
 from lab.errors import LabError
+from measure.durations import parse_duration_s
 from measure.errors import MeasureError
 from servers import instances, knobs, supervisor
 from servers.errors import ServerError

@@ -1,21 +1,16 @@
-"""The load test's own options, beside Locust's, and what they must be. No load starts before."""
+"""What was asked for with the flags, as one checked whole. No load starts before."""
 
 import argparse
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.arrivals import ARRIVALS
 from loadtests.errors import LoadError
 from loadtests.wire import Timeouts, split_url
-from measure.errors import MeasureError
 from measure.slo import Slo
 from measure.store import LOGS
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 
 @dataclass(frozen=True)
@@ -42,152 +37,6 @@ class Options:
     timeouts: Timeouts
     max_in_flight: int
     transport: str
-
-
-def seconds(text: str) -> float:
-    """`500ms`, `5s`, `1.5m`, `1h`, or seconds. For argparse."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 500ms, 5s or 1m")
-    return float(match[1]) * _UNITS_S[match[2]]
-
-
-def positive_seconds(text: str) -> float:
-    """A duration above zero. For argparse."""
-    value = seconds(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be above zero")
-    return value
-
-
-def positive(text: str) -> int:
-    """A whole number above zero. For argparse."""
-    if not re.fullmatch(r"\d+", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def rate(text: str) -> float:
-    """Requests a second. For argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of requests a second above 0")
-    return value
-
-
-def port(text: str) -> int:
-    """A TCP port; 0 lets the system choose. For argparse."""
-    if not re.fullmatch(r"\d+", text) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
-    return int(text)
-
-
-def _slo(text: str) -> Slo:
-    try:
-        return Slo.parse(text)
-    except MeasureError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _one_process(text: str) -> int:
-    raise argparse.ArgumentTypeError(
-        "several processes are not supported yet: one run is driven by one process"
-    )
-
-
-def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -> None:
-    """Add the options to Locust's parser. The first of `protocols` is the scenario's own."""
-    for action in parser._actions:
-        if action.dest in ("processes", "expect_workers"):
-            # Refused while arguments are read, before Locust forks anything.
-            action.type = _one_process
-    load = parser.add_argument_group("Load (serving-lab)")
-    load.add_argument("--model", default="", help="Served name; the only one there, if not given")
-    load.add_argument(
-        "--protocol", choices=protocols, default=protocols[0], help="How to talk to the server"
-    )
-    load.add_argument(
-        "--prompt-tokens", type=positive, default=128, help="Length of each prompt (default 128)"
-    )
-    load.add_argument(
-        "--output-tokens", type=positive, default=64, help="Length of each answer (default 64)"
-    )
-    load.add_argument(
-        "--arrival",
-        choices=tuple(ARRIVALS),
-        help="Open loop: requests start when this process says, whatever happened to the others; "
-        "needs --rate, and -u is not used",
-    )
-    load.add_argument("--rate", type=rate, help="Arrivals a second of the open loop")
-    load.add_argument(
-        "--max-in-flight",
-        type=positive,
-        default=10_000,
-        help="Open loop: most requests at once; arrivals beyond it are dropped and recorded, and "
-        "the run is invalid (default 10000)",
-    )
-    load.add_argument("--seed", type=int, default=0, help="Of prompts and arrivals (default 0)")
-    load.add_argument(
-        "--tokenizer",
-        default="",
-        help="tokenizer.json or a model folder: exact prompt lengths, and counts for servers that "
-        "report no usage",
-    )
-    if protocols[0] == "kserve-infer":
-        load.add_argument(
-            "--transport",
-            choices=("grpc", "http"),
-            help="Default: what -H says (grpc://, http://), else grpc",
-        )
-    _add_run_arguments(parser.add_argument_group("Run (serving-lab)"))
-    _add_timeouts(parser.add_argument_group("Timeouts (serving-lab)"))
-
-
-def _add_run_arguments(run: argparse._ArgumentGroup) -> None:
-    run.add_argument(
-        "--run-dir", default="", help="Folder of the run, new or empty (default runs/<run_id>)"
-    )
-    run.add_argument(
-        "--warmup",
-        type=seconds,
-        default=0.0,
-        help="How much of the start does not count, e.g. 5s (default 0)",
-    )
-    run.add_argument(
-        "--slo", type=_slo, default=Slo(), help="Service-level objective, e.g. ttft=0.5,itl=50ms"
-    )
-    run.add_argument(
-        "--metrics-port", type=port, default=0, help="Port of the client's /metrics (default: free)"
-    )
-    run.add_argument(
-        "--metrics-targets",
-        default="",
-        help="Folder of Prometheus file_sd targets to be listed in (default the lab's, if there)",
-    )
-    run.add_argument(
-        "--engine-json",
-        default="",
-        help="File with what the run's manifest shall say of the engine",
-    )
-
-
-def _add_timeouts(group: argparse._ArgumentGroup) -> None:
-    defaults = Timeouts()
-    for name, default_s, what in (
-        ("connect", defaults.connect_s, "to connect"),
-        ("first-token", defaults.first_token_s, "until the first content"),
-        ("gap", defaults.gap_s, "between two reads after it"),
-        ("total", defaults.total_s, "a whole request"),
-    ):
-        group.add_argument(
-            f"--{name}-timeout",
-            type=positive_seconds,
-            default=default_s,
-            help=f"Longest time {what} (default {default_s:g}s)",
-        )
 
 
 def check(parsed: argparse.Namespace) -> Options:

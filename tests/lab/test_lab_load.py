@@ -4,10 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lab.durations import parse_duration_s
 from lab.errors import LabError
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
 from servers.catalog import ENGINES
@@ -87,19 +84,3 @@ def test_every_scenario_is_a_file_and_some_engine_answers_it():
 
 def test_an_engine_without_the_protocol_has_none():
     assert protocol_for("classify", ("openai-chat",)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("30s", 30.0), ("500ms", 0.5), ("2m", 120.0), ("1h", 3600.0), ("90", 90.0), (" 1.5 s ", 1.5)],
-)
-def test_durations_as_people_write_them(text: str, seconds: float):
-    assert parse_duration_s(text) == pytest.approx(seconds)
-
-
-@given(st.text(max_size=8))
-def test_any_text_is_a_duration_or_a_clear_error(text: str):
-    try:
-        assert parse_duration_s(text) >= 0
-    except LabError as error:
-        assert "30s" in str(error)

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from loadtests.errors import LoadError
-from loadtests.options import add_arguments, check, seconds
+from loadtests.flags import add_arguments, seconds
+from loadtests.options import check
 
 URL = "http://127.0.0.1:8000"
 

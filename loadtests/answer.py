@@ -21,9 +21,9 @@ CountTokens = Callable[[str], int]
 class _Reading:
     stamps_s: list[float]
     first: Chunk | None = None
-    last: Chunk | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    own_tokens: int = 0
     finished: bool = False
     text: str = ""
 
@@ -72,7 +72,7 @@ def plain_record(
     """The record of a request whose content arrived at `stamps_s`, no tokens being counted."""
     status, error_text = Status.OK, None
     if failure is not None:
-        status, error_text = failure.status, str(failure)
+        status, error_text = failure.status, whole_characters(str(failure))
     elif cancelled:
         status, error_text = Status.CANCELLED, "cancelled: the load test ended first"
     return Record(
@@ -104,6 +104,9 @@ def _read_events(answer: Answer, protocol: Protocol, reading: _Reading, keep_tex
         chunk = _read(protocol, payload)
         if chunk.error is not None:
             raise StreamError("server_error", chunk.error)
+        if not stamps_s:
+            # Tokens without content of their own, before the first content or with it.
+            reading.own_tokens += chunk.own_tokens or 0
         if chunk.text:
             if not stamps_s:
                 reading.first = chunk
@@ -142,14 +145,23 @@ def _failure(answer: Answer, protocol: Protocol, reading: _Reading) -> StreamErr
     if not answer.events:
         return StreamError("not_a_stream", body_message(answer, protocol))
     if protocol.must_finish and not reading.finished:
-        return StreamError("truncated", "the stream ended without [DONE] or a finish reason")
+        return StreamError("truncated", "the stream ended before the server said it was complete")
     return None
+
+
+def whole_characters(text: str) -> str:
+    """The text with pairs of surrogates joined and lone ones replaced.
+
+    JSON can hold half a character (`"\\ud83d"`), no encoding of the text can: neither a tokenizer
+    nor a file takes it.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def body_message(answer: Answer, protocol: Protocol) -> str:
     """What the body of a failed answer says, in at most 300 characters."""
     text = answer.body.decode("utf-8", "replace").strip()
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         text = protocol.error_text(json.loads(answer.body)) or text
     return " ".join(text.split())[:300] or "(empty body)"
 
@@ -157,12 +169,15 @@ def body_message(answer: Answer, protocol: Protocol) -> str:
 def _tokens(
     reading: _Reading, count_tokens: CountTokens | None
 ) -> tuple[int | None, int | None, TokenSource]:
+    first_chunk = reading.first
     if reading.output_tokens is not None:
-        first = reading.first.output_tokens if reading.first else None
+        first = first_chunk.output_tokens if first_chunk else None
+        if first is None:
+            first = reading.own_tokens or None
         return reading.output_tokens, first, TokenSource.USAGE
-    if not reading.stamps_s:
+    if first_chunk is None:
         return None, None, TokenSource.NONE
     if count_tokens is not None:
-        first = count_tokens(reading.first.text) if reading.first else None
-        return count_tokens(reading.text), first, TokenSource.TOKENIZER
+        first = count_tokens(whole_characters(first_chunk.text))
+        return count_tokens(whole_characters(reading.text)), first, TokenSource.TOKENIZER
     return len(reading.stamps_s), 1, TokenSource.CHUNKS

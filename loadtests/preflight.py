@@ -12,7 +12,7 @@ from loadtests.errors import LoadError
 from loadtests.options import Options
 from loadtests.prompts import Prompts
 from loadtests.protocols import STREAMING
-from loadtests.protocols.contract import Ask, Protocol
+from loadtests.protocols.contract import Ask, HttpProtocol
 from loadtests.stream import Connection, Sweeper
 from loadtests.wire import REQUEST_ID_HEADER, Answer, build_request
 from measure.records import Status
@@ -107,7 +107,7 @@ class _Preflight:
             raise LoadError(f"{self._options.host} has {_listed(names)}: say which with --model.")
         return names[0]
 
-    def _model_names(self, protocol: Protocol) -> list[str] | None:
+    def _model_names(self, protocol: HttpProtocol) -> list[str] | None:
         body = None if protocol.models_body is None else json.dumps(protocol.models_body).encode()
         answer = self._send(self._request(protocol.models_path, body), protocol)
         if answer.error or answer.status != 200:
@@ -131,7 +131,7 @@ class _Preflight:
         headers = {REQUEST_ID_HEADER: "preflight"}
         return build_request(self._options.host, path, body, headers)
 
-    def _send(self, request: bytes, protocol: Protocol) -> Answer:
+    def _send(self, request: bytes, protocol: HttpProtocol) -> Answer:
         connection = Connection(self._options.host, self._sweeper, self._options.timeouts)
         answer = Answer()
         try:

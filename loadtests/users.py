@@ -18,7 +18,7 @@ from loadtests.answer import plain_record, to_record
 from loadtests.options import Options
 from loadtests.preflight import find_model
 from loadtests.protocols import STREAMING
-from loadtests.protocols.contract import Ask, Protocol
+from loadtests.protocols.contract import Ask, HttpProtocol
 from loadtests.session import Session
 from loadtests.stream import Connection
 from loadtests.wire import CONNECT_RETRY_S, REQUEST_ID_HEADER, Answer, build_request, usual_clock
@@ -196,7 +196,7 @@ class StreamingUser(LoadUser):
         super().__init__(environment)
         options = self.session.options
         self.clock = usual_clock(options.host)
-        self._protocol: Protocol = STREAMING[options.protocol]
+        self._protocol: HttpProtocol = STREAMING[options.protocol]
         self._path = self._protocol.path(self.session.model)
         self._is_content: Callable[[bytes], bool] = self._protocol.surely_content
 

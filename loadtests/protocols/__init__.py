@@ -1,9 +1,10 @@
-"""The streaming protocols a load test can speak. One file each; this is their list."""
+"""The streaming protocols a load test can speak over HTTP. One file each; this is their list."""
 
-from loadtests.protocols.contract import Protocol
+from loadtests.protocols.contract import HttpProtocol
 from loadtests.protocols.kserve import GENERATE
 from loadtests.protocols.openai import CHAT, COMPLETIONS
+from loadtests.protocols.tgi import TGI
 
-STREAMING: dict[str, Protocol] = {
-    protocol.name: protocol for protocol in (CHAT, COMPLETIONS, GENERATE)
+STREAMING: dict[str, HttpProtocol] = {
+    protocol.name: protocol for protocol in (CHAT, COMPLETIONS, TGI, GENERATE)
 }

@@ -23,49 +23,68 @@ def token_count(value: object, name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What one request asks for: `output_tokens` exactly, where the server lets us insist."""
+    """What one request asks for: `output_tokens` exactly, where the server lets us insist.
+
+    With `exact` false it is the most. `dialect` is one of the protocol's own.
+    """
 
     model: str
     prompt: str
     output_tokens: int
+    exact: bool = True
+    dialect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one event says. Token counts are the server's own, cumulative; `None` if it gave none.
+    """What one event says. Token counts are the server's own; `None` if it gave none.
 
-    `text` is the content it adds (reasoning included); empty for a role-only chunk. `finished`
-    means that the server said the answer is complete.
+    `text` is the content it adds (reasoning included); empty for a role-only chunk.
+    `prompt_tokens` and `output_tokens` are cumulative, `own_tokens` is how many this event alone
+    carries. `finished` means that the server said the answer is complete.
     """
 
     text: str = ""
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    own_tokens: int | None = None
     error: str | None = None
     finished: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """One way to ask a server for a streamed answer.
+    """How to read a streamed answer, whatever carried it.
 
-    `path` gives the URL path for a model; `body` the JSON to post. `surely_content` is the quick
-    test of the bulk of the events: true only if the event certainly carries content; what it
-    does not recognise is given to `read`, which raises `ValueError` on an event it cannot read.
-    `error_text` finds the message in the body of a failed answer. `must_finish`: a stream that
-    ends without any event saying so was cut off. `models_path` lists models (GET unless
-    `models_body` is given) and `model_names` reads the listing. `health_path` answers 200 where
-    the protocol is spoken.
+    `surely_content` is the quick test of the bulk of the events: true only if the event certainly
+    carries content; what it does not recognise is given to `read`, which raises `ValueError` on
+    an event it cannot read. `error_text` finds the message in the body of a failed answer.
+    `must_finish`: a stream that ends without any event saying so was cut off.
     """
 
     name: str
-    path: Callable[[str], str]
-    body: Callable[[Ask], dict[str, Any]]
     surely_content: Callable[[bytes], bool]
     read: Callable[[bytes], Chunk]
     error_text: Callable[[Any], str | None]
     must_finish: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpProtocol(Protocol):
+    """How to ask for one over HTTP.
+
+    `path` gives the URL path for a model; `body` the JSON to post. `dialects` are ways to write
+    it, from the one that asks for most to one that any server takes. `names_model`: the request
+    says which model it means; without that a server answers with the one it has. `models_path`
+    lists models (GET unless `models_body` is given) and `model_names` reads the listing.
+    `health_path` answers 200 and JSON where the protocol is spoken.
+    """
+
+    path: Callable[[str], str]
+    body: Callable[[Ask], dict[str, Any]]
     health_path: str
     models_path: str
     model_names: Callable[[Any], list[str]]
     models_body: Mapping[str, Any] | None = None
+    names_model: bool = True
+    dialects: tuple[str, ...] = ("",)

@@ -11,7 +11,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from loadtests.protocols.contract import Ask, Chunk, Protocol, token_count
+from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, token_count
 
 _surely_content = re.compile(rb'"text_output": ?"[^"]').search
 
@@ -22,7 +22,7 @@ def _body(ask: Ask) -> dict[str, Any]:
         "text_input": ask.prompt,
         "max_tokens": ask.output_tokens,
         "temperature": 0,
-        "ignore_eos": True,
+        "ignore_eos": ask.exact,
         "stream": True,
     }
 
@@ -48,7 +48,7 @@ def _error_text(document: Any) -> str | None:
     return str(found) if found else None
 
 
-GENERATE = Protocol(
+GENERATE = HttpProtocol(
     name="kserve-generate",
     path=lambda model: f"/v2/models/{quote(model, safe='')}/generate_stream",
     body=_body,

@@ -3,28 +3,36 @@
 Source: the OpenAI API reference and vLLM's `entrypoints/openai`. The output length is made exact
 with `ignore_eos`, an extension that vLLM and others obey and that most servers pass over; what
 was really generated is always counted from the server's `usage`. `continuous_usage_stats` puts
-the running count on every chunk, so the tokens of the first chunk are known.
+the running count on every chunk, so the tokens of the first chunk are known. A server that refuses
+what it does not know is asked in the STANDARD dialect, which has no extension, or in the PLAIN
+one, without `stream_options` too.
 """
 
 import json
 import re
 from typing import Any
 
-from loadtests.protocols.contract import Ask, Chunk, Protocol, token_count
+from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, token_count
+
+STANDARD, PLAIN = "standard", "plain"
 
 # Inside a JSON string a quote is escaped, so these keys cannot be part of generated text.
 _surely_content = re.compile(rb'"(?:content|reasoning_content|reasoning|text)": ?"[^"]').search
 
 
 def _common(ask: Ask) -> dict[str, Any]:
-    return {
+    body: dict[str, Any] = {
         "model": ask.model,
         "max_tokens": ask.output_tokens,
         "temperature": 0,
-        "ignore_eos": True,
         "stream": True,
-        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
+    if ask.dialect == "":
+        body["ignore_eos"] = ask.exact
+        body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    elif ask.dialect == STANDARD:
+        body["stream_options"] = {"include_usage": True}
+    return body
 
 
 def _chat_body(ask: Ask) -> dict[str, Any]:
@@ -63,11 +71,10 @@ def read(payload: bytes) -> Chunk:
     usage = document.get("usage") or {}
     choices = document.get("choices") or [{}]
     delta = choices[0].get("delta") or choices[0]
-    text = "".join(
-        delta.get(key) or "" for key in ("reasoning_content", "reasoning", "content", "text")
-    )
+    # One thing under two names: some servers send both.
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
     return Chunk(
-        text=text,
+        text="".join((reasoning, delta.get("content") or "", delta.get("text") or "")),
         prompt_tokens=token_count(usage.get("prompt_tokens"), "prompt_tokens"),
         output_tokens=token_count(usage.get("completion_tokens"), "completion_tokens"),
         finished=choices[0].get("finish_reason") is not None,
@@ -78,7 +85,7 @@ def _model_names(document: Any) -> list[str]:
     return [str(model["id"]) for model in document["data"]]
 
 
-CHAT = Protocol(
+CHAT = HttpProtocol(
     name="openai-chat",
     path=lambda model: "/v1/chat/completions",
     body=_chat_body,
@@ -89,8 +96,9 @@ CHAT = Protocol(
     health_path="/v1/models",
     models_path="/v1/models",
     model_names=_model_names,
+    dialects=("", STANDARD, PLAIN),
 )
-COMPLETIONS = Protocol(
+COMPLETIONS = HttpProtocol(
     name="openai-completions",
     path=lambda model: "/v1/completions",
     body=_completions_body,
@@ -101,4 +109,5 @@ COMPLETIONS = Protocol(
     health_path="/v1/models",
     models_path="/v1/models",
     model_names=_model_names,
+    dialects=("", STANDARD, PLAIN),
 )

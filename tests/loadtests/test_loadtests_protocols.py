@@ -79,6 +79,7 @@ def test_an_error_in_the_middle_of_a_stream_fails_the_request(protocol):
     good = {
         "openai-chat": chat({"content": "a"}),
         "openai-completions": {"choices": [{"text": "a", "finish_reason": None}]},
+        "tgi": {"token": {"id": 5, "text": "a", "logprob": -0.1, "special": False}},
         "kserve-generate": {"text_output": "a"},
     }[protocol.name]
     bad = {"error": "the engine died"}
@@ -155,11 +156,24 @@ def test_a_broken_answer_keeps_its_own_error():
     assert (got.status, got.error) == (Status.TIMEOUT, "gap_timeout: 2 s")
 
 
-def test_the_length_asked_for_is_exact_in_every_protocol():
+def test_the_length_asked_for_is_exact_where_the_protocol_can_say_so():
     for protocol in STREAMING.values():
         body = protocol.body(Ask("m", "p", 17))
-        assert body["max_tokens"] == 17
-        assert body["ignore_eos"] is True
+        if protocol.name == "tgi":
+            assert body["parameters"]["max_new_tokens"] == 17
+        else:
+            assert body["max_tokens"] == 17
+            assert body["ignore_eos"] is True
+            assert protocol.body(Ask("m", "p", 17, exact=False))["ignore_eos"] is False
+
+
+def test_each_dialect_of_openai_asks_for_less():
+    bodies = [CHAT.body(Ask("m", "p", 17, dialect=dialect)) for dialect in CHAT.dialects]
+    assert bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert bodies[1]["stream_options"] == {"include_usage": True}
+    assert "ignore_eos" not in bodies[1]
+    assert "stream_options" not in bodies[2]
+    assert all((body["stream"], body["max_tokens"]) == (True, 17) for body in bodies)
 
 
 def test_a_model_name_cannot_leave_its_place_in_the_path():
@@ -195,7 +209,27 @@ def test_the_largest_and_the_smallest_count_are_counts():
     assert (got.status, got.prompt_tokens, got.output_tokens) == (Status.OK, 0, 2**31 - 1)
 
 
+def test_reasoning_under_both_its_names_is_counted_once():
+    events = [chat({"reasoning": "one two", "reasoning_content": "one two"}, "stop")]
+    got = record(CHAT, events, count_tokens=lambda text: len(text.split()))
+    assert got.output_tokens == 2
+
+
+def test_half_a_character_reaches_neither_the_tokenizer_nor_the_file():
+    """JSON can hold half of a pair; its other half may come with the next chunk, or never."""
+    seen = []
+    events = [
+        b'{"choices": [{"delta": {"content": "\\ud83d"}}]}',
+        b'{"choices": [{"delta": {"content": "\\ude00 \\udc00"}, "finish_reason": "stop"}]}',
+    ]
+    got = record(CHAT, events, count_tokens=lambda text: seen.append(text) or 1)
+    assert seen == ["\ufffd", "\U0001f600 \ufffd"]
+    assert got.token_source is TokenSource.TOKENIZER
+    assert record(CHAT, [b'{"error": "\\udc00"}']).error == "server_error: \ufffd"
+
+
 def test_an_event_nested_too_deeply_to_read_is_a_stream_error():
+    assert record(CHAT, [], status=500, body=b"[" * 100_000).status is Status.HTTP_ERROR
     got = record(CHAT, [b"[" * 100_000])
     assert got.error is not None
     assert got.error.startswith("bad_event")

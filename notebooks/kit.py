@@ -9,27 +9,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from rich.console import Console
 
 from dashboard import run_figures, units
 from dashboard.runs import prepare
-from dashboard.theme import lines_for_runs
+from dashboard.theme import Line, lines_for_runs
 from lab import ask as asking
 from lab import experiment, services
 from lab.load import Load, locust_argv, protocol_for, validated
-from measure.quantiles import LEVELS
+from measure import window
+from measure.quantiles import LEVELS, Floats
 from measure.store import Run
+from measure.summary import sample
+from notebooks import figures
 from notebooks.pictures import show
 from servers import instances, knobs, supervisor
 from servers.contract import Value
 from servers.instances import Instance
 from servers.paths import ROOT
 
-__all__ = ["ask", "compare", "down", "labels", "load", "show", "spread", "tails", "up"]
+__all__ = [
+    "ask", "compare", "down", "labels", "load", "moments", "show", "spread", "tails", "up",
+    "values",
+]  # fmt: skip
 
-_TITLES = {"ttft_s": "TTFT", "itl_s": "ITL", "e2e_s": "E2E"}
+_TITLES = {
+    "ttft_s": "TTFT",
+    "ttft_from_schedule_s": "TTFT from schedule",
+    "itl_s": "ITL",
+    "e2e_s": "E2E",
+}
 _LINE = 100
 _started: list[str] = []
 _drawn: list[str] = []
@@ -61,15 +73,30 @@ def ask(instance: Instance, prompt: str, tokens: int = 24) -> None:
 
 
 def load(
-    instance: Instance, *, users: int, seconds: float, warmup: float = 3.0, tokens: int = 16
+    instance: Instance,
+    *,
+    seconds: float,
+    users: int | None = None,
+    rate: float | None = None,
+    warmup: float = 3.0,
+    tokens: int = 16,
 ) -> Run:
-    """Let `users` ask for `tokens` tokens each, again and again, for so many seconds.
+    """Ask for `tokens` tokens, again and again, for so many seconds.
 
-    A closed loop: a user asks the next time when the answer is there. What is sent within the
-    first `warmup` seconds does not count. Returns the run, which stays in `runs/`.
+    With `users` it is a closed loop: a user asks the next time when the answer is there. With
+    `rate` it is an open loop: requests come as a Poisson process of so many a second, whatever
+    the server does. What is wanted within the first `warmup` seconds does not count. Returns the
+    run, which stays in `runs/`.
     """
     asked = validated(
-        Load("completion", float(seconds), float(warmup), users=users, output_tokens=tokens)
+        Load(
+            "completion",
+            float(seconds),
+            float(warmup),
+            users=users,
+            rate_rps=rate,
+            output_tokens=tokens,
+        )
     )
     print("$", _by_hand(asked, instance), flush=True)
     said = io.StringIO()
@@ -87,14 +114,21 @@ def load(
 
 def labels(runs: Sequence[Run]) -> list[str]:
     """Names that tell the runs apart, as short as can be: `triton`, `triton max_num_seqs=1`, …"""
-    for name in (_instance, _with_settings, _with_load):
-        names = [name(run) for run in runs]
+    changed = [_changed(run) for run in runs]
+    shared = set(changed[0]).intersection(*changed[1:]) if changed else set()
+    plain = [_instance(run) for run in runs]
+    with_settings = [
+        " ".join([name, *(word for word in words if word not in shared)])
+        for name, words in zip(plain, changed, strict=True)
+    ]
+    with_load = [f"{name}, {_load(run)}" for name, run in zip(with_settings, runs, strict=True)]
+    for names in (plain, with_settings, with_load):
         if len(set(names)) == len(names):
             return names
     return [run.run_id for run in runs]
 
 
-def compare(*runs: Run) -> pd.DataFrame:
+def compare(*runs: Run, quantities: Sequence[str] = ("ttft_s", "itl_s", "e2e_s")) -> pd.DataFrame:
     """A table: one column a run, one row a number, each with its 95% interval in brackets.
 
     A dash stands where a sample is too small to say; percentiles that no run can carry are left
@@ -103,18 +137,18 @@ def compare(*runs: Run) -> pd.DataFrame:
     levels = [
         level
         for level in LEVELS
-        if any(run.summary[quantity][level] is not None for run in runs for quantity in _TITLES)
+        if any(run.summary[quantity][level] is not None for run in runs for quantity in quantities)
     ]
     table: dict[str, list[str]] = {}
     for name, run in zip(labels(runs), runs, strict=True):
         summary = run.summary
         cells = [str(summary["requests"]["ok"]), str(summary["requests"]["failed"])]
         cells.append(units.show(summary["output_tokens_per_s"], "tok/s"))
-        for quantity in _TITLES:
+        for quantity in quantities:
             cells += [_cell(summary[quantity], level) for level in levels]
         table[name] = cells
     rows = ["answered", "failed", "tokens a second"]
-    rows += [f"{title} {_percentile(level)}" for title in _TITLES.values() for level in levels]
+    rows += [f"{_TITLES[key]} {_percentile(level)}" for key in quantities for level in levels]
     return pd.DataFrame(table, index=rows)
 
 
@@ -131,6 +165,26 @@ def spread(*runs: Run, quantity: str = "itl_s") -> go.Figure:
     """The share of requests (up) that took no longer than a time (right)."""
     figure = run_figures.ecdf(_samples(runs, quantity), "s")
     return figure.update_xaxes(title=_TITLES[quantity]).update_yaxes(title="share of requests")
+
+
+def moments(*runs: Run, quantity: str = "ttft_s") -> go.Figure:
+    """Each request's latency (up) at the moment it was wanted (right), one dot a request."""
+    lines = _lines(runs)
+    dots = [
+        figures.Dots(name, lines[run.run_id], *values(run, quantity))
+        for name, run in zip(labels(runs), runs, strict=True)
+    ]
+    return figures.over_time(dots, _TITLES[quantity])
+
+
+def values(run: Run, quantity: str = "ttft_s") -> tuple[Floats, Floats]:
+    """When each request that counts was wanted, and its latency (NaN if it has none); seconds.
+
+    Both are in the order in which the requests were wanted.
+    """
+    open_loop = window.is_open_loop(run.manifest)
+    wanted_s = window.wanted_s(run.counted, open_loop=open_loop)
+    return np.sort(wanted_s), sample(quantity, run.counted, open_loop=open_loop)[0]
 
 
 def down() -> None:
@@ -179,7 +233,8 @@ def _instance(run: Run) -> str:
     return str(run.manifest["engine"]["instance"])
 
 
-def _with_settings(run: Run) -> str:
+def _changed(run: Run) -> list[str]:
+    """The knobs that are not at their defaults, as `--set` would take them."""
     engine = services.find(str(run.manifest["engine"]["name"]))
     changed = []
     for name, value in run.manifest["engine"]["settings"].items():
@@ -187,24 +242,31 @@ def _with_settings(run: Run) -> str:
         shown = knobs.show(tuple(value) if isinstance(value, list) else value)
         if (knob := engine.knob(name)) is not None and knobs.show(knob.default) != shown:
             changed.append(f"{name}={shown}")
-    return " ".join([_instance(run), *changed])
+    return changed
 
 
-def _with_load(run: Run) -> str:
-    return f"{_with_settings(run)}, {run.manifest['load']['arrival'].get('users')} users"
+def _load(run: Run) -> str:
+    arrival = run.manifest["load"]["arrival"]
+    users = arrival.get("users")
+    return f"{users} users" if users is not None else f"{arrival.get('rate_rps'):g} requests/s"
+
+
+def _lines(runs: Sequence[Run]) -> Mapping[str, Line]:
+    """A run keeps the colour it was first drawn in, through the whole notebook."""
+    _drawn.extend(run.run_id for run in runs if run.run_id not in _drawn)
+    return lines_for_runs(_drawn, dark=False)
 
 
 def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
-    # A run keeps the colour it was first drawn in, through the whole notebook.
-    _drawn.extend(run.run_id for run in runs if run.run_id not in _drawn)
-    lines = lines_for_runs(_drawn, dark=False)
+    lines = _lines(runs)
     samples = []
     for name, run in zip(labels(runs), runs, strict=True):
         one = prepare(run)
-        sample = run_figures.Sample(
-            name, lines[run.run_id], one.values[quantity], one.effective[quantity]
+        samples.append(
+            run_figures.Sample(
+                name, lines[run.run_id], one.values[quantity], one.effective[quantity]
+            )
         )
-        samples.append(sample)
     return samples
 
 

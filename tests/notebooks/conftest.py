@@ -9,7 +9,10 @@ from measure.store import Run, RunWriter, open_run
 def make_run(tmp_path):
     """Runs made of known latencies, through the real run store; no engine is involved."""
 
-    def make(instance: str, ttft_s, *, engine="vllm", users=4, itl_s=0.01, settings=None) -> Run:
+    def make(
+        instance: str, ttft_s, *, engine="vllm", users=4, itl_s=0.01, settings=None, rate_rps=None
+    ) -> Run:
+        closed = {"kind": "closed", "users": users}
         run_id = f"{len(list(tmp_path.iterdir()))}-{instance}"
         manifest = new_manifest(
             run_id=run_id,
@@ -19,7 +22,7 @@ def make_run(tmp_path):
                 "scenario": "completion",
                 "protocol": "openai-completions",
                 "host": "http://127.0.0.1:1",
-                "arrival": {"kind": "closed", "users": users},
+                "arrival": {"kind": "poisson", "rate_rps": rate_rps} if rate_rps else closed,
             },
         )
         writer = RunWriter.create(tmp_path / run_id, manifest)

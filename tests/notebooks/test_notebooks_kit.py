@@ -33,6 +33,34 @@ def test_labels_are_as_short_as_tells_the_runs_apart(make_run):
     assert kit.labels([plain, lists]) == [plain.run_id, lists.run_id]
 
 
+def test_labels_name_settings_only_where_they_differ(make_run):
+    alike = {"max_num_seqs": 1}
+    closed = make_run("triton", [0.1], engine="triton", settings=alike)
+    scheduled = make_run("triton", [0.1], engine="triton", settings=alike, rate_rps=2.5)
+    assert kit.labels([closed, scheduled]) == ["triton, 4 users", "triton, 2.5 requests/s"]
+    assert kit.labels([closed]) == ["triton"]
+    assert kit.labels([]) == []
+
+
+def test_values_stand_in_the_order_in_which_requests_were_wanted(make_run):
+    run = make_run("vllm", [0.010 + 0.001 * i for i in range(40)], rate_rps=1.0)
+    wanted_s, ttft_s = kit.values(run)
+    assert wanted_s.tolist() == [float(number) for number in range(40)]
+    first = run.records.column("first_content_s").to_pylist()
+    assert ttft_s.tolist() == pytest.approx([at - number for number, at in enumerate(first)])
+
+
+def test_moments_are_one_dot_a_request(make_run):
+    figure = kit.moments(make_run("vllm", [0.1] * 7), make_run("triton", [0.2] * 9))
+    assert [len(trace.x) for trace in figure.data] == [7, 9]
+    assert [trace.name for trace in figure.data] == ["vllm", "triton"]
+
+
+def test_comparison_shows_only_the_quantities_asked_for(make_run):
+    table = kit.compare(make_run("vllm", [0.1] * 40), quantities=("ttft_from_schedule_s",))
+    assert [row for row in table.index if "p50" in row] == ["TTFT from schedule p50"]
+
+
 def test_comparison_shows_values_intervals_and_a_dash_where_the_sample_is_too_small(make_run):
     run = make_run("vllm", [0.010 + 0.001 * i for i in range(40)])
     table = kit.compare(run, make_run("triton", [0.2], engine="triton"))

@@ -9,11 +9,12 @@ from servers.contract import Engine
 from servers.errors import ServerError
 from servers.exporter import ENGINE as EXPORTER
 from servers.prometheus import ENGINE as PROMETHEUS
+from servers.reference import ENGINE as REFERENCE
 from servers.triton import ENGINE as TRITON
 from servers.vllm import ENGINE as VLLM
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (VLLM, TRITON, PROMETHEUS, EXPORTER)
+    engine.name: engine for engine in (VLLM, TRITON, REFERENCE, PROMETHEUS, EXPORTER)
 }
 
 

@@ -16,6 +16,7 @@ import psutil
 
 from measure.errors import DamagedRunError, MeasureError
 from measure.slo import Slo
+from measure.warmup import problem as warmup_problem
 
 RUN_SCHEMA = "serving-lab/run/1"
 
@@ -25,7 +26,7 @@ _REQUIRED = (
 )  # fmt: skip
 _ENGINE = ("name", "version", "settings", "argv", "model", "device")
 _LOAD = (
-    "scenario", "protocol", "host", "arrival", "duration_s", "warmup_s", "prompt",
+    "scenario", "protocol", "host", "arrival", "duration_s", "warmup", "prompt",
     "output_tokens", "seed", "workers",
 )  # fmt: skip
 CLOSED_LOOP = "closed"
@@ -53,7 +54,8 @@ def new_manifest(
         run_id: from `new_run_id`, the folder's name.
         epoch_s: wall-clock time of the run's zero, seconds since 1970.
         load: `scenario`, `protocol`, `host`, `arrival` {kind, rate_rps or users} are required;
-            `duration_s`, `warmup_s`, `prompt`, `output_tokens`, `seed`, `workers` may be given.
+            `duration_s`, `warmup` (as `measure.warmup` has it), `prompt`, `output_tokens`, `seed`,
+            `workers` may be given.
             The arrival kind is `closed`, or the name of an open-loop process.
         engine: `name, version, settings, argv, model, device`, as far as known.
         name: a person's name for the run.
@@ -71,7 +73,7 @@ def new_manifest(
         "epoch_s": epoch_s,
         "finished": False,
         "engine": {**dict.fromkeys(_ENGINE), "settings": {}, **(engine or {})},
-        "load": {**dict.fromkeys(_LOAD), "warmup_s": 0.0, "workers": 1, **load},
+        "load": {**dict.fromkeys(_LOAD), "workers": 1, **load, "warmup": _warmup(load)},
         "machine": machine(),
         "versions": {**_own_versions(), **(versions or {})},
         "git_commit": git_commit(),
@@ -81,6 +83,14 @@ def new_manifest(
     if wrong:
         raise MeasureError(f"The manifest of run {run_id} is not complete: {wrong}.")
     return manifest
+
+
+def _warmup(load: Mapping[str, Any]) -> Any:
+    """The rule as it was given, for `problem` to look at; a time alone is the fixed rule."""
+    given = load.get("warmup")
+    return (
+        given if given is not None else {"rule": "fixed", "duration_s": load.get("warmup_s") or 0.0}
+    )
 
 
 def problem(manifest: Mapping[str, Any]) -> str | None:
@@ -106,7 +116,9 @@ def problem(manifest: Mapping[str, Any]) -> str | None:
         value = manifest["load"].get(key)
         if value is not None and not isinstance(value, int | float):
             return f"its load.{key} is {value!r}, not a number of seconds"
-    return None
+    warmup = manifest["load"].get("warmup")
+    wrong = None if warmup is None else warmup_problem(warmup)
+    return f"its load.warmup {wrong}" if wrong else None
 
 
 def check(manifest: Mapping[str, Any], path: Path) -> None:

@@ -55,6 +55,10 @@ class Run:
     @property
     def window(self) -> Window:
         """The part of the run that its summary counts."""
+        cut = self.summary.get("window")
+        if cut is not None:
+            return Window(float(cut["start_s"]), float(cut["end_s"]))
+        # Summaries of before there were other rules for the warm-up than a fixed time.
         start_s = float(self.manifest["load"].get("warmup_s") or 0.0)
         return Window(start_s, start_s + self.summary["window_s"])
 

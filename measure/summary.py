@@ -48,7 +48,8 @@ def summarise(
     """
     open_loop = window.is_open_loop(manifest)
     end_s = None if client is None else (client.wall_s if client.end_s is None else client.end_s)
-    span = window.window_of(records, manifest, end_s)
+    cut = window.cut(records, manifest, end_s)
+    span = cut.window
     # The names are most of a record's bytes, and no number comes from them.
     records = records.drop_columns(["request_id"])
     chosen = window.counted(records, manifest, span)
@@ -56,6 +57,7 @@ def summarise(
     counts = _requests(chosen)
     result: dict[str, Any] = {
         "window_s": span.length_s,
+        "window": _window(cut, records, open_loop=open_loop),
         "requests": counts,
         "offered_rps": _rate(chosen.num_rows, span) if open_loop else None,
         "achieved_rps": _rate(sent, span),
@@ -76,6 +78,10 @@ def summarise(
             schedule_delay_p99_s=result["schedule_delay_s"]["p99"],
             clocks=_counts(chosen.column("clock")),
             merged_first_chunks=merged,
+            token_sources=_token_sources(chosen),
+            window_problem=cut.problem,
+            chunks_per_s=_rate(window.chunks_in(records, span), span),
+            ceiling_per_s=_ceiling_per_s(manifest),
         )
     )
     result["client"] = {
@@ -118,6 +124,30 @@ def in_flight(records: pa.Table) -> tuple[Floats, npt.NDArray[np.int64]]:
     # Stable: at the same instant the end comes first, so a user's next request adds nothing.
     order = np.argsort(times, kind="stable")
     return times[order], np.cumsum(steps[order])
+
+
+def _window(cut: window.Cut, records: pa.Table, *, open_loop: bool) -> dict[str, Any]:
+    """Where the window lies, by which rule, and how many requests came before it."""
+    before = window.wanted_s(records, open_loop=open_loop) < cut.window.start_s
+    return {
+        "start_s": cut.window.start_s,
+        "end_s": cut.window.end_s,
+        "warmup": cut.warmup.as_dict(),
+        "requests_before": int(before.sum()),
+        "problem": cut.problem,
+    }
+
+
+def _token_sources(chosen: pa.Table) -> dict[str, int]:
+    """Who counted the output tokens of the answers that have a count."""
+    counted = chosen.filter(pc.greater(pc.fill_null(chosen.column("output_tokens"), 0), 0))
+    return _counts(counted.column("token_source"))
+
+
+def _ceiling_per_s(manifest: dict[str, Any]) -> float | None:
+    """Up to how many chunks a second the client was calibrated, as its manifest has it."""
+    ceiling = (manifest["load"].get("calibration") or {}).get("ceiling_tokens_per_s")
+    return None if ceiling is None else float(ceiling)
 
 
 def _rate(count: float, span: window.Window) -> float | None:

@@ -1,12 +1,13 @@
 """Can the client that took these numbers be believed? A pure function over facts about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from measure.records import Clock
+from measure.records import Clock, TokenSource
 
-# A process at 85% of its core has no room for a burst; at 95% it queues nearly always, and what
-# it queues for is itself. (M/D/1: the mean wait is 2.8 and 9.5 service times.)
+# A process that wants its core 85% of the time has no room for a burst; at 95% it queues nearly
+# always, and what it queues for is itself. (M/D/1: the mean wait is 2.8 and 9.5 service times.)
+# To want is to run or to be kept waiting by others on the machine: both delay what comes next.
 CPU_SUSPECT = 0.85
 CPU_INVALID = 0.95
 
@@ -35,6 +36,11 @@ RATE_EDGE_REQUESTS = 2
 MERGED_SUSPECT = 0.05
 MERGED_INVALID = 0.50
 
+# A user-space stamp is taken when the process comes round to reading, so it waits for its core as
+# any work does. From 70% of a core on that wait is, on average, longer than the reading itself
+# (M/D/1: 1.17 service times).
+USER_CLOCK_CPU_SUSPECT = 0.70
+
 
 class Verdict(StrEnum):
     """How far a run can be believed."""
@@ -48,10 +54,12 @@ class Verdict(StrEnum):
 class ClientStats:
     """What the load test says of itself at the end of a run.
 
-    `cpu_s` is CPU time (user and system) of all its `processes` over `wall_s`. `end_s` is the
-    time on the run's clock when it stopped offering load, before it waited for requests in
-    flight (`None`: `wall_s`). `cap_hits` counts requests that a limit on requests in flight held
-    back. What was not measured is `None`.
+    `cpu_s` is CPU time (user and system) of all its `processes` over `wall_s`, `core_wait_s` the
+    time they were ready to run and had no core (Linux: the run delay of `/proc/self/schedstat`).
+    `end_s` is the time on the run's clock when it stopped offering load, before it waited for
+    requests in flight (`None`: `wall_s`). `cap_hits` counts requests that a limit on requests in
+    flight held back. `lost_workers` are the processes that were gone before the run ended. What
+    was not measured is `None`.
     """
 
     cpu_s: float
@@ -61,6 +69,8 @@ class ClientStats:
     cap_hits: int = 0
     processes: int = 1
     end_s: float | None = None
+    lost_workers: tuple[str, ...] = ()
+    core_wait_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class Facts:
     `clocks` says how many requests each clock stamped (kernel, user). `offered` is `None` in
     closed loop, where nothing is asked for by a schedule. `merged_first_chunks` is the share of
     streamed answers whose first two chunks carry one stamp (`None`: there were none).
+    `token_sources` says how many answers had their tokens counted by whom (`TokenSource`).
+    `window_problem` is why the warm-up's rule could not be followed. `chunks_per_s` is what the
+    client received, `ceiling_per_s` up to where it was calibrated, over all its processes (`None`:
+    it was not).
     """
 
     stats: ClientStats | None
@@ -81,6 +95,10 @@ class Facts:
     schedule_delay_p99_s: float | None
     clocks: dict[str, int]
     merged_first_chunks: float | None = None
+    token_sources: dict[str, int] = field(default_factory=dict)
+    window_problem: str | None = None
+    chunks_per_s: float | None = None
+    ceiling_per_s: float | None = None
 
 
 def judge(facts: Facts) -> tuple[Verdict, list[str]]:
@@ -88,10 +106,13 @@ def judge(facts: Facts) -> tuple[Verdict, list[str]]:
     found = [
         *_requests(facts),
         *_finish(facts),
+        *_window(facts.window_problem),
         *_machine(facts.stats, facts.clocks),
+        *_ceiling(facts.chunks_per_s, facts.ceiling_per_s),
         *_pace(facts),
-        *_clock(facts.clocks),
+        *_clock(facts.clocks, facts.stats),
         *_merged(facts.merged_first_chunks, facts.stats),
+        *_tokens(facts.token_sources),
     ]
     worst = Verdict.VALID
     for verdict, _ in found:
@@ -122,16 +143,41 @@ def _finish(facts: Facts) -> list[Finding]:
     ]
 
 
+def _window(problem: str | None) -> list[Finding]:
+    return [] if problem is None else [(Verdict.SUSPECT, problem)]
+
+
+def _core_share(seconds: float, stats: ClientStats) -> float:
+    """Seconds of a core as a share of what one core for each process has."""
+    return seconds / max(stats.wall_s * stats.processes, 1e-9)
+
+
+def _wanted_share(stats: ClientStats) -> float:
+    """How much of the time the client ran or was kept from it."""
+    return _core_share(stats.cpu_s + stats.core_wait_s, stats)
+
+
+def _use(stats: ClientStats) -> str:
+    used = _core_share(stats.cpu_s, stats)
+    waited = _core_share(stats.core_wait_s, stats)
+    if waited < 0.05:
+        return f"the client used {used:.0%} of a core a process"
+    return (
+        f"the client used {used:.0%} of a core a process and was kept waiting for one {waited:.0%} "
+        "of the time by other work on the machine"
+    )
+
+
 def _machine(stats: ClientStats | None, clocks: dict[str, int]) -> list[Finding]:
     if stats is None:
         return [(Verdict.SUSPECT, "nothing is known of the client's CPU and event loop")]
     found: list[Finding] = []
-    share = stats.cpu_s / max(stats.wall_s * stats.processes, 1e-9)
+    share = _wanted_share(stats)
     if share > CPU_SUSPECT:
         found.append(
             (
                 Verdict.INVALID if share > CPU_INVALID else Verdict.SUSPECT,
-                f"the client used {share:.0%} of a core a process: it may have measured itself",
+                f"{_use(stats)}: it may have measured itself",
             )
         )
     lag = stats.loop_lag_p99_s
@@ -151,7 +197,28 @@ def _machine(stats: ClientStats | None, clocks: dict[str, int]) -> list[Finding]
                 "the load was not the one asked for",
             )
         )
+    if stats.lost_workers:
+        names = ", ".join(stats.lost_workers)
+        found.append(
+            (
+                Verdict.INVALID,
+                f"the load lost {len(stats.lost_workers)} of its processes ({names}): what they "
+                "would have sent, and what they had not handed over, is missing",
+            )
+        )
     return found
+
+
+def _ceiling(chunks_per_s: float | None, ceiling_per_s: float | None) -> list[Finding]:
+    if chunks_per_s is None or ceiling_per_s is None or chunks_per_s <= ceiling_per_s:
+        return []
+    return [
+        (
+            Verdict.SUSPECT,
+            f"{chunks_per_s:,.0f} chunks a second came in, and this client is calibrated up to "
+            f"{ceiling_per_s:,.0f}: how far its latencies are off is not known",
+        )
+    ]
 
 
 def _pace(facts: Facts) -> list[Finding]:
@@ -178,12 +245,37 @@ def _pace(facts: Facts) -> list[Finding]:
     return found
 
 
-def _clock(clocks: dict[str, int]) -> list[Finding]:
+def _clock(clocks: dict[str, int], stats: ClientStats | None) -> list[Finding]:
     used = {name: count for name, count in clocks.items() if count}
-    if len(used) < 2:
+    found: list[Finding] = []
+    if len(used) > 1:
+        counts = ", ".join(f"{count} by the {name} clock" for name, count in sorted(used.items()))
+        found.append((Verdict.SUSPECT, f"arrivals were stamped by two clocks: {counts}"))
+    busy = stats is not None and _wanted_share(stats) > USER_CLOCK_CPU_SUSPECT
+    if used.get(Clock.USER) and stats is not None and busy:
+        found.append(
+            (
+                Verdict.SUSPECT,
+                f"arrivals were stamped by the user clock, and {_use(stats)}: the stamps hold its "
+                "own waiting",
+            )
+        )
+    return found
+
+
+def _tokens(sources: dict[str, int]) -> list[Finding]:
+    """Chunks counted as tokens, said where any number rests on such a count."""
+    counted = sources.get(TokenSource.CHUNKS, 0)
+    if not counted:
         return []
-    counts = ", ".join(f"{count} by the {name} clock" for name, count in sorted(used.items()))
-    return [(Verdict.SUSPECT, f"arrivals were stamped by two clocks: {counts}")]
+    return [
+        (
+            Verdict.SUSPECT,
+            f"nobody counted the tokens of {counted} of {sum(sources.values())} answers, so their "
+            "chunks were taken for tokens: where a chunk holds several, tokens/s, ITL and TPOT are "
+            "wrong (a server that reports usage, or --tokenizer, mends it)",
+        )
+    ]
 
 
 def _merged(share: float | None, stats: ClientStats | None) -> list[Finding]:

@@ -29,7 +29,8 @@ def test_a_new_manifest_is_whole_and_json(tmp_path):
     assert manifest["schema"] == RUN_SCHEMA and manifest["finished"] is False
     assert manifest["created"].startswith("2023-11-14T22:13:20")
     assert manifest["engine"]["name"] == "vllm" and manifest["engine"]["model"] is None
-    assert manifest["load"]["warmup_s"] == 0.0 and manifest["versions"]["x"] == "1"
+    assert manifest["load"]["warmup"] == {"rule": "fixed", "duration_s": 0.0}
+    assert manifest["versions"]["x"] == "1"
     write_json(tmp_path / "m.json", manifest)
     assert json.loads((tmp_path / "m.json").read_text()) == manifest
 

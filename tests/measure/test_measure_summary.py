@@ -13,7 +13,7 @@ from measure.verdict import ClientStats
 from measure.window import Window, tokens_in
 
 KEYS = [
-    "window_s", "requests", "offered_rps", "achieved_rps", "goodput_rps", "slo_attainment",
+    "window_s", "window", "requests", "offered_rps", "achieved_rps", "goodput_rps", "slo_attainment",
     "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s",
     "e2e_s", "schedule_delay_s", "client",
 ]  # fmt: skip

@@ -44,6 +44,13 @@ LATE = replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02))
         (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
         (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
         (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),
+        (replace(GOOD, stats=replace(STATS, cpu_s=4.0, core_wait_s=5.0)), "suspect", "waiting for one 50% of the time"),
+        (replace(GOOD, stats=replace(STATS, cpu_s=4.8, core_wait_s=5.1)), "invalid", "used 48% of a core"),
+        (replace(USER, stats=replace(STATS, cpu_s=7.5)), "suspect", "user clock, and the client used 75%"),
+        (replace(GOOD, stats=replace(STATS, lost_workers=("w1", "w2"))), "invalid", "lost 2 of its processes (w1, w2)"),
+        (replace(GOOD, token_sources={"chunks": 3, "usage": 7}), "suspect", "the tokens of 3 of 10 answers"),
+        (replace(GOOD, window_problem="no steady state was found"), "suspect", "no steady state"),
+        (replace(GOOD, chunks_per_s=11_000.0, ceiling_per_s=9_000.0), "suspect", "11,000 chunks a second came in"),
         (replace(GOOD, merged_first_chunks=0.06), "suspect", "in 6% of answers the first chunk arrived in one read"),
         (replace(GOOD, merged_first_chunks=0.6), "suspect", "their TTFT is an upper bound"),
         (replace(LATE, merged_first_chunks=0.5), "suspect", "in 50% of answers"),
@@ -66,7 +73,7 @@ def test_the_worst_rule_decides_and_every_reason_is_given():
         clocks={"kernel": 1, "user": 1},
     )
     verdict, reasons = judge(facts)
-    assert verdict is Verdict.INVALID and len(reasons) == 4
+    assert verdict is Verdict.INVALID and len(reasons) == 5
 
 
 def test_two_requests_at_the_edges_of_a_short_window_are_not_held_against_it():
@@ -86,6 +93,20 @@ def test_a_loop_a_little_late_is_no_doubt_where_the_kernel_stamps_arrivals():
 
 def test_a_small_sample_is_no_fault_of_the_client():
     assert judge(replace(GOOD, total=9, ok=9, offered=9, achieved=9)) == (Verdict.VALID, [])
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(GOOD, stats=replace(STATS, cpu_s=7.5)),
+        replace(USER, stats=replace(STATS, cpu_s=6.5)),
+        replace(GOOD, token_sources={"usage": 7, "tokenizer": 2}),
+        replace(GOOD, chunks_per_s=9_000.0, ceiling_per_s=9_000.0),
+        replace(GOOD, chunks_per_s=99_000.0, ceiling_per_s=None),
+    ],
+)
+def test_what_stays_below_a_rules_mark_is_no_doubt(facts):
+    assert judge(facts) == (Verdict.VALID, [])
 
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.05])

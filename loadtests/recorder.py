@@ -11,6 +11,7 @@ import numpy as np
 from locust.env import Environment
 
 from loadtests.clock import RunClock
+from loadtests.cores import core_wait_s
 from loadtests.errors import StreamError
 from loadtests.exporter import ClientCollector
 from measure.errors import MeasureError
@@ -38,6 +39,7 @@ class Recorder:
         self._name = name
         self._waiting: list[Record] = []
         self._cpu_at_start_s = time.process_time()
+        self._core_wait_at_start_s = core_wait_s()
         self._lags_s: list[float] = []
         self._greenlets = [gevent.spawn(self._export_often), gevent.spawn(self._watch_loop)]
         self.in_flight = 0
@@ -76,6 +78,7 @@ class Recorder:
         now_s = self._clock.now_s()
         stats = ClientStats(
             cpu_s=time.process_time() - self._cpu_at_start_s,
+            core_wait_s=core_wait_s() - self._core_wait_at_start_s,
             wall_s=now_s,
             max_in_flight=self.max_in_flight,
             loop_lag_p99_s=float(np.quantile(self._lags_s, 0.99)) if self._lags_s else None,

@@ -37,6 +37,10 @@ class RunClock:
         """The present, by the user-space clock."""
         return (time.monotonic_ns() - self._zero_ns) * 1e-9
 
+    def monotonic_ns(self, at_s: float) -> int:
+        """A time of the run on CLOCK_MONOTONIC, for timers of the kernel."""
+        return self._zero_ns + round(at_s * 1e9)
+
     def from_wall_s(self, seconds: int, nanoseconds: int) -> float:
         """A kernel stamp (a `timespec` of CLOCK_REALTIME) on the run's clock."""
         return (seconds * 1_000_000_000 + nanoseconds - self._offset_ns - self._zero_ns) * 1e-9

@@ -15,15 +15,10 @@ import numpy.typing as npt
 
 from loadtests.errors import LoadError, StreamError
 from loadtests.options import Options
-from loadtests.wire import Answer, Timeouts
+from loadtests.wire import Answer, Timeouts, address
 from measure.records import Status
 
 Tensors = dict[str, npt.NDArray[Any]]
-
-
-def address(host: str) -> str:
-    """The `host:port` that tritonclient wants, out of any way to write the URL."""
-    return host.split("://", 1)[-1].rstrip("/")
 
 
 @functools.cache
@@ -136,8 +131,13 @@ def _translated(error: Exception, timeouts: Timeouts) -> StreamError:
     if "DEADLINE_EXCEEDED" in status or "499" in status:
         return StreamError("total_timeout", message, Status.TIMEOUT)
     if "UNAVAILABLE" in status:
-        return StreamError("connect_refused", message)
+        return StreamError(unavailable(message), message)
     return StreamError(f"{status}: {message}" if status else message, status=Status.HTTP_ERROR)
+
+
+def unavailable(message: str) -> str:
+    """What kind of error gRPC's UNAVAILABLE is: no connection was made, or it was lost."""
+    return "connect_refused" if "failed to connect" in message else "disconnected"
 
 
 def check_server(options: Options, model: str) -> str:

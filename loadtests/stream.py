@@ -17,7 +17,7 @@ import ssl
 import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 import gevent.select
@@ -28,8 +28,8 @@ from loadtests.clock import RunClock
 from loadtests.errors import StreamError
 from loadtests.http1 import ResponseParser
 from loadtests.sse import EventSplitter
-from loadtests.wire import KERNEL_STAMPS, Answer, Timeouts, split_url, usual_clock
-from measure.records import Clock, Status
+from loadtests.wire import KERNEL_STAMPS, Answer, Timeouts, split_url, timed_out, usual_clock
+from measure.records import Clock
 
 _SO_TIMESTAMPING = 37
 _RX_SOFTWARE = 1 << 3
@@ -46,6 +46,13 @@ _CLOCK_SLACK_S = 0.001
 _PlainSocket = monkey.get_original("socket", "socket")
 
 
+class Expiring(Protocol):
+    """What the sweeper looks after."""
+
+    def expire(self, now_s: float) -> None:
+        """End the request under way if it overran one of its timeouts."""
+
+
 class Sweeper:
     """Ends requests that overran a timeout: one timer for all of them, none a request.
 
@@ -54,7 +61,7 @@ class Sweeper:
 
     def __init__(self, clock: RunClock) -> None:
         self.clock = clock
-        self.active: set[Connection] = set()
+        self.active: set[Expiring] = set()
         self._greenlet = gevent.spawn(self._sweep)
 
     def _sweep(self) -> None:
@@ -150,17 +157,11 @@ class Connection:
 
     def expire(self, now_s: float) -> None:
         """End the request under way if it overran one of its timeouts."""
-        sent_s = self._answer.sent_s
-        if sent_s is None:
-            return
-        limits = self._timeouts
-        if now_s - sent_s > limits.total_s:
-            self._end(_timeout("total_timeout", "total", limits.total_s))
-        elif not self._seen_content:
-            if now_s - sent_s > limits.first_token_s:
-                self._end(_timeout("first_token_timeout", "first token", limits.first_token_s))
-        elif now_s - self._last_s > limits.gap_s:
-            self._end(_timeout("gap_timeout", "gap between reads", limits.gap_s))
+        overrun = self._timeouts.overrun(
+            now_s, self._answer.sent_s, self._last_s, self._seen_content
+        )
+        if overrun is not None:
+            self._end(overrun)
 
     def _ready(self) -> bool:
         """Make sure there is a live connection; true if it has been used before."""
@@ -188,7 +189,7 @@ class Connection:
                     self._tls = _tls_context().wrap_socket(plain, server_hostname=self._host)
                     return
         except TimeoutError:
-            raise _timeout("connect_timeout", "connect", self._timeouts.connect_s) from None
+            raise timed_out("connect_timeout", "connect", self._timeouts.connect_s) from None
         except ssl.SSLError as error:
             raise StreamError("tls_error", str(error)) from None
         except OSError as error:
@@ -349,7 +350,3 @@ def _is_event_stream(parser: ResponseParser, start: bytes) -> bool:
 def _raced(answer: Answer) -> bool:
     error = answer.error
     return error is not None and error.kind == "disconnected" and not answer.received_bytes
-
-
-def _timeout(kind: str, what: str, limit_s: float) -> StreamError:
-    return StreamError(kind, f"{what} took more than {limit_s:g} s", Status.TIMEOUT)

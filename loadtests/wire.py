@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from loadtests.errors import StreamError
-from measure.records import Clock
+from measure.records import Clock, Status
 
 # The layout of the kernel's stamp below is that of 64-bit Linux.
 KERNEL_STAMPS = sys.platform == "linux" and struct.calcsize("l") == 8
@@ -28,6 +28,26 @@ class Timeouts:
     first_token_s: float = 300.0
     gap_s: float = 120.0
     total_s: float = 1800.0
+
+    def overrun(
+        self, now_s: float, sent_s: float | None, last_s: float, seen_content: bool
+    ) -> StreamError | None:
+        """The limit that a request sent then, last heard of then, has overrun by now."""
+        if sent_s is None:
+            return None
+        if now_s - sent_s > self.total_s:
+            return timed_out("total_timeout", "total", self.total_s)
+        if not seen_content:
+            if now_s - sent_s > self.first_token_s:
+                return timed_out("first_token_timeout", "first token", self.first_token_s)
+        elif now_s - last_s > self.gap_s:
+            return timed_out("gap_timeout", "gap between reads", self.gap_s)
+        return None
+
+
+def timed_out(kind: str, what: str, limit_s: float) -> StreamError:
+    """The error of a request one part of which took more than its limit."""
+    return StreamError(kind, f"{what} took more than {limit_s:g} s", Status.TIMEOUT)
 
 
 @dataclass(slots=True)
@@ -57,6 +77,11 @@ def split_url(url: str) -> tuple[str, str, int, str]:
         raise ValueError(f"{url!r} is not an http(s) URL")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
+def address(url: str) -> str:
+    """The `host:port` of a server, out of any way to write its URL."""
+    return url.split("://", 1)[-1].rstrip("/")
 
 
 def usual_clock(url: str) -> Clock:

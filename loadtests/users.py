@@ -14,6 +14,7 @@ from gevent.pool import Group
 from locust import User, task
 from locust.exception import StopUser
 
+from loadtests.alarm import new_alarm
 from loadtests.answer import plain_record, to_record
 from loadtests.options import Options
 from loadtests.preflight import find_model
@@ -130,6 +131,7 @@ class LoadUser(User):
         run, options = self.session.active, self.session.options
         offsets_s = run.share.of(self.session.arrival_offsets())
         flying, idle = Group(), list[Any]()
+        alarm = new_alarm(run.clock, run.stopping)
         # Arrivals taken from the schedule that nothing is recorded of yet.
         due_s: dict[int, float] = {}
         begin_s = run.clock.now_s()
@@ -139,8 +141,7 @@ class LoadUser(User):
                 number = run.next_number()
                 due_s[number] = scheduled_s
                 request = self.build(number)
-                # wait(0) too gives way: a dispatcher that is late must not keep answers waiting.
-                if run.stopping.wait(max(0.0, scheduled_s - run.clock.now_s())):
+                if alarm.wait_until(scheduled_s):
                     break
                 if len(flying) >= options.max_in_flight:
                     run.recorder.dropped(self._unsent(number, due_s.pop(number), DROPPED))
@@ -149,6 +150,7 @@ class LoadUser(User):
             flying.join()
         finally:
             flying.kill()
+            alarm.close()
             self._record_late(due_s, schedule_s)
             for client in idle:
                 client.close()

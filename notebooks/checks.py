@@ -3,12 +3,17 @@
 Every check reads the reader's own runs, because the numbers differ from machine to machine.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from measure import latency
 from measure.quantiles import LEVELS
 from measure.store import Run
+from notebooks import tails
 
 
 class NotYet(AssertionError):
@@ -98,6 +103,92 @@ def deepest_quantile(run: Run, *, quantity: str, answer: object) -> Feedback:
     if answer != carried[-1]:
         return Feedback(False, "that row has brackets, but look at the rows below it as well.")
     return Feedback(True, "anything further out would be a guess about requests not yet sent.")
+
+
+def serial_calls(run: Run, *, level: str, answer: object) -> Feedback:
+    """From how many serial calls on it is likelier than not that one of them is slow.
+
+    Args:
+        run: gives the share of slow calls: those whose TTFT is beyond its quantile `level`.
+        level: `p50` to `p999`.
+        answer: a whole number; numpy's are welcome.
+    """
+    calls = _whole(answer)
+    if calls is None or calls < 1:
+        return Feedback(False, "`calls` is a whole number from 1 on.")
+    told = run.summary["ttft_s"]
+    if told[level] is None:
+        return Feedback(False, f"the run has too few answers for a {level}: load it again, longer.")
+    ttft_s = latency.ttft_s(run.counted)
+    share = float((ttft_s[~np.isnan(ttft_s)] > told[level]).mean())
+    if calls != tails.calls_until_likely(share):
+        return Feedback(
+            False,
+            "for `calls`, begin with the chance that a page has *no* slow call: every one of its "
+            "calls must be fast. Then find the first number for which that is below one half.",
+        )
+    return Feedback(True, "rare for a call is not rare for a chain of them.")
+
+
+def slower_shares(runs: Sequence[Run], *, limit_s: float, answer: object) -> Feedback:
+    """The share of each run's counted requests whose TTFT from schedule is above a limit.
+
+    Args:
+        runs: the runs, in the order of the answer.
+        limit_s: the limit, in seconds.
+        answer: a share for each run, right to a hundredth of it (or a thousandth of all).
+    """
+    shares = answer if isinstance(answer, list | tuple) else ()
+    given = [_number(share) for share in shares]
+    if len(given) != len(runs) or any(share is None or not 0 <= share <= 1 for share in given):
+        return Feedback(False, f"the answer is {len(runs)} shares from 0 to 1, as a pair.")
+    for run, share in zip(runs, given, strict=True):
+        assert share is not None
+        delays_s = latency.ttft_from_schedule_s(run.counted)
+        right = float((delays_s > limit_s).mean()) if delays_s.size else math.nan
+        if not math.isclose(share, right, rel_tol=0.01, abs_tol=0.001):
+            kind = run.manifest["load"]["arrival"]["kind"]
+            return Feedback(
+                False,
+                f"look at the {kind} run again: `kit.values` gives the delay of every counted "
+                f"request in seconds; count those above {limit_s:g} and divide by all.",
+            )
+    return Feedback(True, "the server was the same; who was asked about it was not.")
+
+
+def least_requests(*, level: float, answer: object) -> Feedback:
+    """The least number of independent requests that carry an interval of a quantile.
+
+    Args:
+        level: of the quantile.
+        answer: a whole number.
+    """
+    count = _whole(answer)
+    if count is None or count < 1:
+        return Feedback(False, "`needed` is a whole number from 1 on.")
+    if count != tails.least_count(level):
+        return Feedback(
+            False,
+            f"interval_ranks({count}, {level:g}) and interval_ranks({count - 1 or 1}, {level:g}) "
+            "must be a pair and None: search for the place where one turns into the other.",
+        )
+    return Feedback(True, "and that is where the widest interval begins, not a narrow one.")
+
+
+def _whole(answer: object) -> int | None:
+    """A whole number, numpy's included; a truth value is none."""
+    if isinstance(answer, bool | np.bool_) or not isinstance(answer, int | np.integer):
+        return None
+    return int(answer)
+
+
+def _number(answer: object) -> float | None:
+    """A number that is not NaN or infinite; a truth value is none."""
+    if isinstance(answer, bool | np.bool_):
+        return None
+    if not isinstance(answer, int | float | np.integer | np.floating):
+        return None
+    return float(answer) if math.isfinite(answer) else None
 
 
 def intervals_apart(first: Mapping[str, Any], second: Mapping[str, Any], level: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -32,8 +33,8 @@ from servers.instances import Instance
 from servers.paths import ROOT
 
 __all__ = [
-    "ask", "compare", "down", "labels", "load", "moments", "show", "spread", "tails", "up",
-    "values",
+    "ask", "compare", "down", "forget", "labels", "load", "moments", "show", "spread", "tails",
+    "up", "values",
 ]  # fmt: skip
 
 _TITLES = {
@@ -110,6 +111,11 @@ def load(
         f"Can the client be believed? {'; '.join([client['verdict'], *client['reasons']])}."
     )
     return run
+
+
+def forget(instance: Instance) -> None:
+    """Let the reference server forget what it has answered: its next request is its first."""
+    httpx.post(f"{instance.base_url}/truth/reset", timeout=10.0).raise_for_status()
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from measure.quantiles import describe
@@ -115,3 +116,67 @@ def test_notebook_shows_the_hint_without_a_stack():
     assert checks.NotYet("look there")._render_traceback_() == ["Not yet: look there"]
     assert repr(checks.Feedback(False, "look there")) == "Not yet: look there"
     assert repr(checks.Feedback(True, "well")) == "Right: well"
+
+
+MANY = [0.010 + i * 1e-5 for i in range(200)]
+STALLED = [0.05] * 60 + [2.0] * 40
+
+
+def test_serial_calls_counts_from_the_share_of_slow_ones_in_the_run(make_run):
+    run = make_run("vllm", MANY)
+    # 20 of 200 lie beyond the p90: 0.9^6 is above one half, 0.9^7 below.
+    assert checks.serial_calls(run, level="p90", answer=7).ok
+    assert checks.serial_calls(run, level="p90", answer=np.int64(7)).ok
+    assert checks.serial_calls(run, level="p50", answer=2).ok
+
+
+@pytest.mark.parametrize("answer", [1, 6, 8, 5_000])
+def test_wrong_number_of_calls_gets_a_hint_that_is_the_same_whatever_is_right(make_run, answer):
+    run = make_run("vllm", MANY)
+    feedback = checks.serial_calls(run, level="p90", answer=answer)
+    other = checks.serial_calls(make_run("vllm", MANY[:37]), level="p50", answer=answer)
+    assert not feedback.ok and feedback.text == other.text
+    assert "7" not in feedback.text
+
+
+@pytest.mark.parametrize("answer", [None, 7.0, "7", True, 0, -3, [7], float("nan")])
+def test_number_of_calls_must_be_a_whole_number(make_run, answer):
+    feedback = checks.serial_calls(make_run("vllm", MANY), level="p90", answer=answer)
+    assert not feedback.ok and "whole number" in feedback.text
+
+
+def test_run_too_short_for_the_level_is_named_as_the_trouble(make_run):
+    feedback = checks.serial_calls(make_run("vllm", [0.1] * 5), level="p90", answer=7)
+    assert not feedback.ok and "load it again" in feedback.text
+
+
+def test_shares_are_checked_run_by_run(make_run):
+    runs = make_run("reference", [0.05] * 100), make_run("reference", STALLED, rate_rps=1.0)
+    assert checks.slower_shares(runs, limit_s=1.0, answer=(0.0, 0.4)).ok
+    assert checks.slower_shares(runs, limit_s=1.0, answer=[np.float64(0), 0.403]).ok
+    wrong = checks.slower_shares(runs, limit_s=1.0, answer=(0.0, 0.41))
+    assert not wrong.ok and "poisson" in wrong.text and "0.4" not in wrong.text
+    assert "closed" in checks.slower_shares(runs, limit_s=1.0, answer=(0.4, 0.0)).text
+
+
+@pytest.mark.parametrize(
+    "answer", [None, 0.4, (0.1,), (0.1, 0.2, 0.3), ("a", 0.1), (40, 2), (-0.1, 0), (np.nan, 0.4)]
+)
+def test_shares_must_be_shares(make_run, answer):
+    runs = make_run("reference", [0.05] * 10), make_run("reference", STALLED)
+    feedback = checks.slower_shares(runs, limit_s=1.0, answer=answer)
+    assert not feedback.ok and "2 shares from 0 to 1" in feedback.text
+
+
+@pytest.mark.parametrize(("level", "right"), [(0.9, 36), (0.99, 368), (0.999, 3_688)])
+def test_least_requests_is_where_the_first_interval_is(level, right):
+    assert checks.least_requests(level=level, answer=right).ok
+    for wrong in (right - 1, right + 1, 1):
+        feedback = checks.least_requests(level=level, answer=wrong)
+        assert not feedback.ok and f" {right} " not in feedback.text
+
+
+@pytest.mark.parametrize("answer", [None, "368", 368.0, True, 0, -5])
+def test_least_requests_wants_a_whole_number(answer):
+    feedback = checks.least_requests(level=0.99, answer=answer)
+    assert not feedback.ok and "whole number" in feedback.text

@@ -1,11 +1,7 @@
 """An experiment: one engine with its settings, one load, and the run that comes of it."""
 
-import ctypes
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from dashboard import runs
 from lab import scrapes, services
+from lab.driving import drive
 from lab.errors import LabError
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for
 from measure import server_metrics
@@ -26,10 +22,7 @@ from measure.store import Run, open_run
 from servers import instances, supervisor
 from servers.contract import Engine, Say, Value
 from servers.instances import Instance
-from servers.paths import ROOT
 
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 # One scrape more than the last answer, so that the engine's last increments are carried home.
 AFTER_SCRAPES_S = 2.5
 BEFORE_SCRAPES_S = 5.0
@@ -104,7 +97,8 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
             engine_json=engine_json,
         )
         locust_log = Path(scratch) / "locust.log"
-        exit_code, interrupted = _drive(argv, locust_log, load, instance, console)
+        what = f"{load.scenario} on {instance.name}, {_shape(load)}, {load.duration_s:g} s"
+        exit_code, interrupted = drive(argv, locust_log, what, load.duration_s, console)
         if not (run_dir / "manifest.json").exists():
             if interrupted:
                 raise KeyboardInterrupt
@@ -165,6 +159,10 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     }
 
 
+def _shape(load: Load) -> str:
+    return f"{load.users} users" if load.users is not None else f"{load.rate_rps:g} requests/s"
+
+
 def _new_folder(run_id: str) -> Path:
     """A folder that no run has yet; another lab's home may share the runs."""
     folder = runs.root() / run_id
@@ -179,64 +177,6 @@ def _host(instance: Instance, protocol: str, transport: str) -> str:
     if protocol == "kserve-infer" and transport == "grpc":
         return f"grpc://{instance.host}:{instance.ports['grpc']}"
     return instance.base_url
-
-
-def _drive(
-    argv: tuple[str, ...], log: Path, load: Load, instance: Instance, console: Console
-) -> tuple[int, bool]:
-    """Run Locust to its end, with a bar. Returns (exit code, whether Ctrl-C cut it short)."""
-    interrupted = False
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} s"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    shape = f"{load.users} users" if load.users is not None else f"{load.rate_rps:g} requests/s"
-    what = f"{load.scenario} on {instance.name}, {shape}, {load.duration_s:g} s"
-    if not console.is_terminal:
-        console.print(what, markup=False)
-    with log.open("wb") as out, bar:
-        # A session of its own: Ctrl-C in the terminal reaches Locust once, through us.
-        process = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
-        task = bar.add_task(what, total=load.duration_s)
-        began = time.monotonic()
-        try:
-            while process.poll() is None:
-                bar.update(task, completed=min(time.monotonic() - began, load.duration_s))
-                time.sleep(0.2)
-        except KeyboardInterrupt:
-            interrupted = True
-            bar.update(task, description="interrupted: keeping what has finished")
-            process.send_signal(signal.SIGINT)
-        finally:
-            exit_code = _reap(process)
-    return exit_code, interrupted
-
-
-def _end_with_parent() -> None:
-    """In Locust, before it starts: be interrupted when `lab run` dies, even by `kill -9`."""
-    if LIBC is not None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-
-
-def _reap(process: "subprocess.Popen[bytes]") -> int:
-    try:
-        return process.wait(timeout=30.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 def _keep_engine_log(log: Path, start: int, logs: Path) -> None:

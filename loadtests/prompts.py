@@ -1,6 +1,7 @@
-"""Synthetic prompts of a wanted length: the same under the same seed, no two alike in one run.
+"""Synthetic text of a wanted length, the same under the same seed.
 
-No two alike, from the first word on, so that a prefix cache cannot answer what it should compute.
+Of words drawn for each prompt anew, so that no two prompts begin alike and a prefix cache cannot
+answer what it should compute, unless a shared beginning is asked for.
 """
 
 import random
@@ -60,38 +61,50 @@ class FileTokenizer:
         return text
 
 
-class Prompts:
-    """Prompt number n of a run. With a tokenizer the length is exact, else about right.
+def words(count: int, chosen: random.Random) -> str:
+    """So many words, about one token each."""
+    return " ".join(chosen.choices(WORDS, k=count))
 
-    Exact means the prompt's own tokens: what a chat template or a begin-of-text token adds comes
-    on top, and is in the `prompt_tokens` the server reports.
+
+def text_of(
+    tokens: int, chosen: random.Random, tokenizer: Tokenizer | None = None, before: str = ""
+) -> str:
+    """A text that begins with `before` and has `tokens` tokens, those of `before` among them.
+
+    With a tokenizer the length is exact, else about right. Exact means the text's own tokens:
+    what a chat template or a begin-of-text token adds comes on top, and is in the
+    `prompt_tokens` the server reports.
+
+    Raises:
+        LoadError: no text of exactly that length was found.
     """
-
-    def __init__(self, tokens: int, seed: int, tokenizer: Tokenizer | None = None) -> None:
-        self._tokens = tokens
-        self._seed = seed
-        self._tokenizer = tokenizer
-
-    def prompt(self, number: int) -> str:
-        """The text of prompt `number`."""
-        chosen = random.Random(f"prompt:{self._seed}:{number}")
-        if self._tokenizer is None:
-            return " ".join(chosen.choices(WORDS, k=self._tokens))
-        return _exactly(self._tokens, chosen, self._tokenizer)
-
-
-def _exactly(tokens: int, chosen: random.Random, tokenizer: Tokenizer) -> str:
-    """A text of exactly that many tokens: cut, decode, count again, mend."""
-    text = " ".join(chosen.choices(WORDS, k=tokens))
+    start = f"{before} " if before else ""
+    if tokenizer is None:
+        return start + words(tokens - len(before.split()), chosen)
+    text = start + words(max(0, tokens - len(before.split())), chosen)
     for _ in range(_TRIES):
+        # Cut, decode, count again, mend.
         ids = tokenizer.ids(text)
-        if len(ids) == tokens:
+        if len(ids) == tokens and text.startswith(before):
             return text
         if len(ids) > tokens:
             text = tokenizer.text(ids[:tokens])
         else:
-            text += " " + " ".join(chosen.choices(WORDS, k=tokens - len(ids)))
+            text += " " + words(tokens - len(ids), chosen)
     raise LoadError(
         f"No prompt of exactly {tokens} tokens was found with this tokenizer in {_TRIES} tries. "
         "Ask for another --prompt-tokens, or leave out --tokenizer."
     )
+
+
+class Prompts:
+    """Prompt number n of a run."""
+
+    def __init__(self, tokens: int, seed: int, tokenizer: Tokenizer | None = None) -> None:
+        self._tokens, self._seed, self._tokenizer = tokens, seed, tokenizer
+
+    def prompt(self, number: int) -> str:
+        """The text of prompt `number`."""
+        return text_of(
+            self._tokens, random.Random(f"prompt:{self._seed}:{number}"), self._tokenizer
+        )

@@ -245,6 +245,30 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command("calibrate")
+@guarded
+def calibrate_command(
+    levels: Annotated[
+        str | None, typer.Option(help="Streams at each level (default 64,256,1024).")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes of the load test.")] = 1,
+    duration: Annotated[
+        str | None, typer.Option(help="Each level, without its warm-up (default 10s).")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds; not kept.")] = False,
+) -> None:
+    """How far the load test is off on this machine, and up to which load.
+
+    Drives the reference server, whose times are known, and keeps the error and the ceiling; runs
+    above the ceiling say so.
+    """
+    from lab import calibrate
+
+    duration_s = parse_duration_s(duration) if duration is not None else None
+    asked = calibrate.plan(levels, processes, duration_s, quick)
+    calibrate.finish(calibrate.calibrate(asked, console), console, keep=not quick)
+
+
 @app.command()
 @guarded
 def tour() -> None:

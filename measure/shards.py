@@ -33,65 +33,45 @@ _TORN = (
 )
 
 
-class Shard:
-    """Writes one shard. Not safe for threads: the owner holds a lock."""
+class Rows:
+    """Records on their way to a shard, gathered into batches. Not safe for threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a new shard.
-
-        Raises:
-            FileExistsError: there is one of that name already.
-        """
-        self.path = path
+    def __init__(self) -> None:
         self._rows: list[Record] = []
         self._chunk_s = array("d")
         self._offsets = array("i", [0])
-        self._file = path.open("xb", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._write(SCHEMA.serialize())
         # Arrow's first conversion imports pandas: a second that no run may spend under load.
-        self._batch()
+        self._made()
 
     def append(self, record: Record) -> None:
-        """Keep a record for the next flush."""
+        """Keep a record for the next batch."""
         # Converted before anything is kept: a record that cannot be leaves no trace.
         chunk_s = array("d", record.chunk_s)
         self._rows.append(record)
         self._chunk_s.extend(chunk_s)
         self._offsets.append(len(self._chunk_s))
 
-    def flush(self) -> None:
-        """Write what was kept as one batch. If that fails it is still kept, and the file whole.
+    def batch(self) -> pa.RecordBatch | None:
+        """All that is kept, `None` if that is nothing. It stays kept until `clear`.
 
-        A record with a value that its column cannot hold is written without that value, as a
-        stream error that names it: it must not take the others with it.
-
-        Raises:
-            MeasureError: the file cannot be written (a full disk).
+        A record with a value that its column cannot hold is there without that value, as a stream
+        error that names it: it must not take the others with it.
         """
         if not self._rows:
-            return
+            return None
         try:
-            batch = self._batch()
+            return self._made()
         except _UNFIT:
             self._rows = [_storable(row) for row in self._rows]
-            batch = self._batch()
-        self._write(batch.serialize())
+            return self._made()
+
+    def clear(self) -> None:
+        """Forget what the last batch held."""
         self._rows = []
         self._chunk_s = array("d")
         self._offsets = array("i", [0])
 
-    def close(self) -> None:
-        """Flush, mark the end and let the lock go."""
-        try:
-            self.flush()
-            self._write(_END_OF_STREAM)
-        finally:
-            # A child forked meanwhile has the file open too, and would keep the lock.
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-            self._file.close()
-
-    def _batch(self) -> pa.RecordBatch:
+    def _made(self) -> pa.RecordBatch:
         columns = {
             name: pa.array([getattr(row, name) for row in self._rows], type=SCHEMA.field(name).type)
             for name in _SCALARS
@@ -105,6 +85,55 @@ class Shard:
             ),
         )
         return pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def from_bytes(message: bytes) -> pa.RecordBatch:
+    """A batch that another process made and serialised.
+
+    Raises:
+        MeasureError: it is none, or of another version of the lab.
+    """
+    try:
+        batch = pa.ipc.read_record_batch(pa.py_buffer(message), SCHEMA)
+        batch.validate()
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise MeasureError(
+            f"What a worker sent is no batch of records ({error}). Run the same version of the lab "
+            "on all hosts."
+        ) from error
+    return batch
+
+
+class Shard:
+    """The file of one shard. Not safe for threads: the owner holds a lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a new shard.
+
+        Raises:
+            FileExistsError: there is one of that name already.
+        """
+        self.path = path
+        self._file = path.open("xb", buffering=0)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._write(SCHEMA.serialize())
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add a batch, whole or not at all.
+
+        Raises:
+            MeasureError: the file cannot be written (a full disk).
+        """
+        self._write(batch.serialize())
+
+    def close(self) -> None:
+        """Mark the end and let the lock go."""
+        try:
+            self._write(_END_OF_STREAM)
+        finally:
+            # A child forked meanwhile has the file open too, and would keep the lock.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
 
     def _write(self, message: bytes | pa.Buffer) -> None:
         """Append a whole message, or leave the file as it was."""

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from measure import server_metrics
 from measure.errors import DamagedRunError, MeasureError, RunExistsError
 from measure.records import SCHEMA, Clock, Record, Status
-from measure.shards import Shard, batches
-from measure.store import RunWriter, list_runs, open_run, recover
+from measure.shards import Rows, Shard, batches
+from measure.store import Gathering, RunWriter, list_runs, open_run, recover
 from measure.verdict import ClientStats
 
 STATS = ClientStats(cpu_s=1.0, wall_s=10.0, max_in_flight=3)
@@ -29,6 +30,13 @@ def _run(path, manifest, records, close=True, **options):
     if close:
         writer.close(STATS)
     return writer
+
+
+def _batch(*records):
+    rows = Rows()
+    for record in records:
+        rows.append(record)
+    return rows.batch()
 
 
 def test_a_closed_run_holds_every_record_as_it_was_appended(tmp_path, make_manifest, make_record):
@@ -138,9 +146,7 @@ def test_a_shard_cut_anywhere_gives_the_batches_before_the_cut(tmp_path_factory,
     shard = Shard(path)
     ends = []
     for number in range(3):
-        shard.append(make_record(float(number)))
-        shard.append(make_record(float(number) + 0.5))
-        shard.flush()
+        shard.write(_batch(make_record(float(number)), make_record(float(number) + 0.5)))
         ends.append(path.stat().st_size)
     shard.close()
     cut %= path.stat().st_size
@@ -154,26 +160,29 @@ def test_a_shard_spoilt_in_the_middle_is_named_and_not_read_as_torn(
     writer = _run(tmp_path / "r", make_manifest(), [make_record(0.0)], close=False)
     writer.flush()
     writer.append(make_record(1.0))
-    writer.leave()
-    file = tmp_path / "r" / "shards" / "0.arrows"
+    writer.flush()
+    # A copy is locked by nobody, like the run of a writer that was killed.
+    shutil.copytree(tmp_path / "r", tmp_path / "copy")
+    writer.close()
+    file = tmp_path / "copy" / "shards" / "0.arrows"
     data = bytearray(file.read_bytes())
     start = len(SCHEMA.serialize()) + 12
     data[start : start + 40] = bytes(40)
     file.write_bytes(data)
     with pytest.raises(DamagedRunError, match=r"shards/0\.arrows.*damaged"):
-        open_run(tmp_path / "r")
+        open_run(tmp_path / "copy")
     with pytest.raises(DamagedRunError, match=r"0\.arrows"):
-        recover(tmp_path / "r")
+        recover(tmp_path / "copy")
     assert file.exists()
 
 
 def test_a_failed_write_keeps_the_records_and_leaves_the_file_whole(
-    tmp_path, make_record, monkeypatch
+    tmp_path, make_manifest, make_record, monkeypatch
 ):
-    shard = Shard(tmp_path / "0.arrows")
-    shard.append(make_record(0.0))
-    shard.flush()
-    shard.append(make_record(1.0))
+    writer = RunWriter.create(tmp_path / "r", make_manifest(), flush_s=1e6)
+    writer.append(make_record(0.0))
+    writer.flush()
+    writer.append(make_record(1.0))
     real_write, room = os.write, [100, 0]
 
     def write_until_full(file, data):
@@ -184,27 +193,53 @@ def test_a_failed_write_keeps_the_records_and_leaves_the_file_whole(
 
     monkeypatch.setattr(os, "write", write_until_full)
     with pytest.raises(MeasureError, match="No space left"):
-        shard.flush()
+        writer.flush()
     monkeypatch.undo()
-    shard.close()
-    assert [batch.num_rows for batch in batches(tmp_path / "0.arrows")] == [1, 1]
+    file = tmp_path / "r" / "shards" / "0.arrows"
+    assert [batch.num_rows for batch in batches(file)] == [1]
+    writer.flush()
+    assert [batch.num_rows for batch in batches(file)] == [1, 1]
+    writer.close()
 
 
-def test_shards_of_several_workers_become_one_run(tmp_path, make_manifest, make_record):
-    master = RunWriter.create(tmp_path / "r", make_manifest())
-    others = [RunWriter.join(tmp_path / "r", worker=number) for number in (1, 2)]
-    with pytest.raises(MeasureError, match="number 1"):
-        RunWriter.join(tmp_path / "r", worker=1)
-    for number, writer in enumerate([master, *others]):
-        writer.append(replace(make_record(float(number)), worker=number))
-    others[0].leave()
+def test_each_batch_is_shown_once_it_is_written(tmp_path, make_manifest, make_record):
+    shown = []
+    writer = RunWriter.create(
+        tmp_path / "r", make_manifest(), flush_s=1e6, on_batch=lambda b: shown.append(b.num_rows)
+    )
+    writer.append(make_record(0.0))
+    writer.append(make_record(1.0))
+    writer.flush()
+    writer.flush()
+    writer.append(make_record(2.0))
+    writer.close()
+    assert shown == [2, 1]
+
+
+def test_what_several_workers_send_becomes_one_run(tmp_path, make_manifest, make_record):
+    gathering = Gathering(tmp_path / "r", make_manifest(), workers=3)
+    for number in (2, 0, 1, 2):
+        batch = _batch(replace(make_record(float(number)), worker=number))
+        assert gathering.take(number, batch.serialize().to_pybytes()).equals(batch)
+    going_on = open_run(tmp_path / "r")
+    assert going_on.running and going_on.records.num_rows == 4
     with pytest.raises(MeasureError, match="still being written"):
-        master.close(STATS)
-    others[1].leave()
-    run = recover(tmp_path / "r")
-    assert sorted(run.records.column("worker").to_pylist()) == [0, 1, 2]
-    with pytest.raises(MeasureError, match="has ended"):
-        RunWriter.join(tmp_path / "r", worker=3)
+        recover(tmp_path / "r")
+    gathering.close(STATS)
+    run = open_run(tmp_path / "r")
+    assert run.finished
+    assert sorted(run.records.column("worker").to_pylist()) == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("cut", [0, 8, 200])
+def test_what_is_no_batch_of_records_is_not_written(tmp_path, make_manifest, make_record, cut):
+    gathering = Gathering(tmp_path / "r", make_manifest(), workers=1)
+    message = _batch(make_record(0.0)).serialize().to_pybytes()
+    with pytest.raises(MeasureError, match="no batch of records"):
+        gathering.take(0, message[:cut])
+    gathering.take(0, message)
+    gathering.close(STATS)
+    assert open_run(tmp_path / "r").records.num_rows == 1
 
 
 def test_a_run_is_never_written_into_a_folder_that_holds_something(tmp_path, make_manifest):
@@ -311,7 +346,7 @@ def test_a_disk_that_fills_at_the_end_loses_no_record(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("measure.store.write_json", full_disk)
+        patch.setattr("measure.writer.write_json", full_disk)
         with pytest.raises(MeasureError, match=r"No space left.*recovered"):
             writer.close(STATS)
     assert open_run(tmp_path / "r").records.num_rows == 1
@@ -354,11 +389,11 @@ def test_the_first_flush_imports_nothing(tmp_path):
 import sys
 from pathlib import Path
 from measure.records import Record
-from measure.shards import Shard
-shard = Shard(Path(sys.argv[1]))
+from measure.shards import Rows, Shard
+shard, rows = Shard(Path(sys.argv[1])), Rows()
 before = set(sys.modules)
-shard.append(Record(request_id="0", worker=0, scheduled_s=0.0, chunk_s=[1.0], error="no"))
-shard.flush()
+rows.append(Record(request_id="0", worker=0, scheduled_s=0.0, chunk_s=[1.0], error="no"))
+shard.write(rows.batch())
 print(sorted(set(sys.modules) - before))
 """
     done = subprocess.run(

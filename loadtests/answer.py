@@ -139,7 +139,7 @@ def _note(reading: _Reading, chunk: Chunk) -> None:
 def _failure(answer: Answer, protocol: Protocol, reading: _Reading) -> StreamError | None:
     if answer.error is not None:
         return answer.error
-    if answer.status != 200:
+    if answer.status not in (200, None):
         # The record's http_status has the number.
         return StreamError(body_message(answer, protocol), status=Status.HTTP_ERROR)
     if not answer.events:

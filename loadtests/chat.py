@@ -9,4 +9,4 @@ from loadtests.users import StreamingUser
 class Chat(StreamingUser):
     """Opens a new conversation as soon as the last answer is complete."""
 
-    protocols = ("openai-chat", "tgi", "kserve-generate")
+    protocols = ("openai-chat", "tgi", "kserve-generate", "kserve-grpc")

@@ -13,6 +13,7 @@ import numpy as np
 
 from loadtests.infer import InferClient, Tensors, check_server
 from loadtests.options import Options
+from loadtests.protocols.contract import Target
 from loadtests.users import LoadUser
 from loadtests.wire import REQUEST_ID_HEADER, Answer
 
@@ -26,7 +27,7 @@ class Classify(LoadUser):
     protocols = ("kserve-infer",)
 
     @classmethod
-    def find_model(cls, options: Options) -> str:
+    def find_target(cls, options: Options) -> Target:
         """The model asked for, or the lab's classifier."""
         return check_server(options, options.model or "text_classifier")
 
@@ -48,6 +49,6 @@ class Classify(LoadUser):
         """One inference."""
         called, tensors = request
         client.infer(
-            self.session.model, client.prepare(tensors), "logits", answer,
+            self.session.target.model, client.prepare(tensors), "logits", answer,
             self.session.active.clock.now_s, headers={REQUEST_ID_HEADER.lower(): called},
         )  # fmt: skip

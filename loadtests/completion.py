@@ -9,4 +9,4 @@ from loadtests.users import StreamingUser
 class Completion(StreamingUser):
     """Sends a fresh prompt as soon as the last answer is complete."""
 
-    protocols = ("openai-completions", "tgi", "kserve-generate")
+    protocols = ("openai-completions", "tgi", "kserve-generate", "kserve-grpc")

@@ -11,6 +11,10 @@ from loadtests.errors import StreamError
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CHUNK_LINE_BYTES = 1024
 
+# What follows the length in the first frame of every HTTP/2 server (RFC 9113, 3.4 and 4.1): type
+# SETTINGS, no flags, stream 0. A gRPC server sends it without having understood the request.
+_HTTP2_SETTINGS = b"\x04\x00\x00\x00\x00\x00"
+
 
 class _State(Enum):
     HEAD = auto()
@@ -68,7 +72,9 @@ class ResponseParser:
             if end < 0:
                 if len(data) > MAX_HEAD_BYTES:
                     raise StreamError("bad_http", f"headers of more than {MAX_HEAD_BYTES} bytes")
-                if not data.startswith(b"HTTP/1."[: len(data)]):
+                if data[3:9] == _HTTP2_SETTINGS:
+                    raise StreamError("http2", "the server speaks HTTP/2 without being asked")
+                if not data.startswith(b"HTTP/1."[: len(data)]) and not _maybe_http2(data):
                     raise StreamError("bad_http", f"not HTTP/1.x: {data[:40]!r}")
                 self._rest = data
                 return b""
@@ -192,3 +198,8 @@ class ResponseParser:
             self._state = _State.CHUNK_DATA if self._left else _State.TRAILERS
         elif not line:
             self._finish()
+
+
+def _maybe_http2(data: bytes) -> bool:
+    """Whether so few bytes may become the head of an HTTP/2 frame."""
+    return len(data) < 9 and data.startswith(b"\x00") and _HTTP2_SETTINGS.startswith(data[3:])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from loadtests.errors import LoadError, StreamError
 from loadtests.options import Options
+from loadtests.protocols.contract import Target
 from loadtests.wire import Answer, Timeouts, address
 from measure.records import Status
 
@@ -140,8 +141,8 @@ def unavailable(message: str) -> str:
     return "connect_refused" if "failed to connect" in message else "disconnected"
 
 
-def check_server(options: Options, model: str) -> str:
-    """Whether `model` can be asked there; gives it back.
+def check_server(options: Options, model: str) -> Target:
+    """Whether `model` can be asked there.
 
     Raises:
         LoadError: the server is not up, has no such model, or it is the other port.
@@ -153,7 +154,7 @@ def check_server(options: Options, model: str) -> str:
         raise LoadError(_advice(options, model, client, error)) from None
     finally:
         client.close()
-    return model
+    return Target(model)
 
 
 def _advice(options: Options, model: str, client: InferClient, error: StreamError) -> str:

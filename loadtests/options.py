@@ -13,6 +13,10 @@ from measure.slo import Slo
 from measure.store import LOGS
 
 
+GRPC = ("kserve-infer", "kserve-grpc")
+"""The protocols whose server may be given as `host:port` or `grpc://host:port`."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What was asked for, checked. `rate_rps` is `None` in a closed loop."""
@@ -47,7 +51,7 @@ def check(parsed: argparse.Namespace) -> Options:
         raise LoadError(
             "No server to load: give its base URL, for instance -H http://127.0.0.1:8000."
         )
-    if parsed.protocol != "kserve-infer":
+    if parsed.protocol not in GRPC:
         try:
             split_url(parsed.host)
         except ValueError as error:

@@ -33,6 +33,7 @@ from loadtests.errors import LoadError
 from loadtests.exporter import ClientCollector, Exporter
 from loadtests.options import Options
 from loadtests.prompts import FileTokenizer, Prompts
+from loadtests.protocols.contract import Target
 from loadtests.recorder import Recorder
 from loadtests.report import print_report
 from loadtests.share import Share
@@ -61,7 +62,7 @@ class ActiveRun:
             run_id=self.path.name,
             epoch_s=self.clock.epoch_s,
             load=session.load_facts(users),
-            engine={"model": session.model, **options.engine},
+            engine={"model": session.target.model, **options.engine},
             slo=options.slo,
             versions={"locust": locust.__version__, "gevent": version("gevent")},
         )
@@ -83,7 +84,7 @@ class ActiveRun:
         self._resources.callback(exporter.close)
         writer = RunWriter.create(self.path, manifest)
         self.recorder = Recorder(
-            writer, collector, environment, self.clock, f"{session.scenario} {session.model}"
+            writer, collector, environment, self.clock, f"{session.scenario} {session.target.model}"
         )
 
     def next_number(self) -> int:
@@ -113,17 +114,17 @@ class Session:
     """The one load test of this process. `run` is set while users may send."""
 
     options: Options
-    model: str
+    target: Target
     prompts: Prompts
 
     def __init__(
-        self, scenario: str, protocols: tuple[str, ...], find_model: Callable[[Options], str]
+        self, scenario: str, protocols: tuple[str, ...], find_target: Callable[[Options], Target]
     ) -> None:
         self.scenario = scenario
         self.run: ActiveRun | None = None
         self.count_tokens: Callable[[str], int] | None = None
         self._protocols = protocols
-        self._find_model = find_model
+        self._find_target = find_target
         self._runs = 0
         self._report: tuple[Path, dict[str, Any]] | None = None
         events.init_command_line_parser.add_listener(self._add_arguments)
@@ -167,6 +168,7 @@ class Session:
             "scenario": self.scenario,
             "protocol": options.protocol,
             **({"transport": options.transport} if options.protocol == "kserve-infer" else {}),
+            **({"dialect": self.target.dialect} if self.target.dialect else {}),
             "host": options.host,
             "arrival": arrival,
             "duration_s": options.duration_s,
@@ -195,7 +197,7 @@ class Session:
             if tokenizer is not None:
                 self.prompts.prompt(0)
                 self.count_tokens = lambda text: len(tokenizer.ids(text))
-            self.model = self._find_model(self.options)
+            self.target = self._find_target(self.options)
             _warm_up()
         except LoadError as error:
             _refuse(str(error))

@@ -5,8 +5,7 @@ A scenario file subclasses `StreamingUser`, which is all it needs: closed loop i
 request at the time its arrival process wanted it.
 """
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -17,12 +16,11 @@ from locust.exception import StopUser
 from loadtests.alarm import new_alarm
 from loadtests.answer import plain_record, to_record
 from loadtests.options import Options
-from loadtests.preflight import find_model
-from loadtests.protocols import STREAMING
-from loadtests.protocols.contract import Ask, HttpProtocol
+from loadtests.preflight import find_target
+from loadtests.protocols.contract import Ask, Target
 from loadtests.session import Session
-from loadtests.stream import Connection
-from loadtests.wire import CONNECT_RETRY_S, REQUEST_ID_HEADER, Answer, build_request, usual_clock
+from loadtests.transport import Client, transport
+from loadtests.wire import CONNECT_RETRY_S, Answer
 from measure.records import Clock, Record, Status
 
 DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
@@ -48,14 +46,14 @@ class LoadUser(User):
     clock = Clock.USER
 
     @classmethod
-    def find_model(cls, options: Options) -> str:
+    def find_target(cls, options: Options) -> Target:
         """The model to load, after the server was asked; raises `LoadError`."""
         raise NotImplementedError
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not cls.abstract and "session" not in cls.__dict__:
-            cls.session = Session(cls.__name__.lower(), cls.protocols, cls.find_model)
+            cls.session = Session(cls.__name__.lower(), cls.protocols, cls.find_target)
 
     def build(self, number: int) -> Any:
         """Request number `number`, ready to be sent."""
@@ -189,33 +187,33 @@ class LoadUser(User):
 
 
 class StreamingUser(LoadUser):
-    """Asks for streamed text over HTTP, in one of the streaming protocols."""
+    """Asks for streamed text, in one of the streaming protocols."""
 
     abstract = True
-    find_model = staticmethod(find_model)
+    find_target = staticmethod(find_target)
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        options = self.session.options
-        self.clock = usual_clock(options.host)
-        self._protocol: HttpProtocol = STREAMING[options.protocol]
-        self._path = self._protocol.path(self.session.model)
-        self._is_content: Callable[[bytes], bool] = self._protocol.surely_content
+        self._way = transport(self.session.options)
+        self.clock = self._way.clock
+        self._is_content = self._way.protocol.surely_content
 
-    def build(self, number: int) -> bytes:
-        """The request's bytes, with prompt `number`."""
+    def build(self, number: int) -> Any:
+        """The request ready to be sent, with prompt `number`."""
         session = self.session
-        ask = Ask(session.model, session.prompts.prompt(number), session.options.output_tokens)
-        body = json.dumps(self._protocol.body(ask)).encode()
-        headers = {REQUEST_ID_HEADER: session.active.wire_id(number)}
-        return build_request(session.options.host, self._path, body, headers)
+        ask = Ask(
+            session.target.model,
+            session.prompts.prompt(number),
+            session.options.output_tokens,
+            dialect=session.target.dialect,
+        )
+        return self._way.write(ask, session.active.wire_id(number))
 
-    def open(self) -> Connection:
+    def open(self) -> Client:
         """A connection that is made with its first request and kept."""
-        session = self.session
-        return Connection(session.options.host, session.active.sweeper, session.options.timeouts)
+        return self._way.connect(self.session.active.sweeper)
 
-    def send(self, client: Connection, request: bytes, answer: Answer) -> None:
+    def send(self, client: Client, request: Any, answer: Answer) -> None:
         """One exchange."""
         client.exchange(request, self._is_content, answer)
 
@@ -223,7 +221,7 @@ class StreamingUser(LoadUser):
         """What the events of the answer say."""
         return to_record(
             answer,
-            self._protocol,
+            self._way.protocol,
             **self._whose(number),
             scheduled_s=scheduled_s,
             cancelled=cancelled,

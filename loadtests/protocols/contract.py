@@ -21,6 +21,14 @@ def token_count(value: object, name: str) -> int | None:
     return value
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a load test found at the server: the model to ask for, and in which dialect."""
+
+    model: str
+    dialect: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What one request asks for: `output_tokens` exactly, where the server lets us insist.

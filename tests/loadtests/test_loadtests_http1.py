@@ -47,7 +47,7 @@ def test_no_bytes_whatever_raise_anything_but_stream_error(data):
         parser.feed(data)
         parser.eof()
     except StreamError as error:
-        assert error.kind in ("bad_http", "content_encoding", "disconnected")
+        assert error.kind in ("bad_http", "http2", "content_encoding", "disconnected")
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 500), max_size=8))
@@ -132,3 +132,12 @@ def test_a_compressed_answer_is_refused_by_name():
     with pytest.raises(StreamError) as caught:
         ResponseParser().feed(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
     assert caught.value.kind == "content_encoding"
+
+
+@given(st.lists(st.integers(0, 100), max_size=8))
+def test_a_grpc_server_is_known_by_its_first_frame_however_it_comes(at):
+    """What tritonserver's gRPC port sends to a client that speaks HTTP/1.1."""
+    settings = bytes.fromhex("000018040000000000000400400000000500400000000600004000fe0300000001")
+    with pytest.raises(StreamError) as caught:
+        parse(cut(settings, at))
+    assert caught.value.kind == "http2"

@@ -305,7 +305,7 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(reference, locus
     ("spoken", "asked", "advice"),
     [
         ("kserve", "openai-completions", "--protocol kserve-generate"),
-        ("openai", "kserve-generate", "--protocol openai-chat or openai-completions"),
+        ("openai", "kserve-generate", "--protocol openai-chat (chat.py) or openai-completions"),
     ],
 )
 @pytest.mark.parametrize("model", [[], ["--model", "ref"]])

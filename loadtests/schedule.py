@@ -26,6 +26,8 @@ _NEEDS = {
 }
 _TAKES = {"diurnal": ("period",), "trace": ("speed",)}
 KINDS = tuple(_NEEDS)
+# Outside of these nothing is meant, and floats run over or under.
+_LEAST, _MOST = 1e-6, 1e6
 
 _EXAMPLES = {
     "constant": "--rate 4",
@@ -201,12 +203,12 @@ def _rates(flags: ArrivalFlags, count: int | None) -> tuple[float, ...]:
     parts = [text] if count == 1 else text.split("," if count is None else ":")
     values = tuple(_number(part) for part in parts)
     # One rate of several may be 0: a pause, or a ramp that begins from nothing.
-    fit = all(0 <= value < math.inf for value in values) and max(values) > 0
+    fit = all(value == 0 or _LEAST <= value <= _MOST for value in values) and any(values)
     if not fit or count not in (None, len(values)) or (count is None and len(values) < 2):
         what = {1: "one number", 2: "two numbers, as A:B", None: "two or more numbers, as A,B,C"}
         raise LoadError(
             f"--rate {text} does not fit --arrival {kind}, which takes {what[count]} of requests "
-            f"a second, finite and above 0. Write for instance {_EXAMPLES[kind]}."
+            f"a second, above 0 and at most {_MOST:.0f}. Write for instance {_EXAMPLES[kind]}."
         )
     return values
 
@@ -220,8 +222,8 @@ def _number(text: str | None) -> float:
 
 def _positive(flag: str, text: str | None) -> float:
     value = _number(text)
-    if not 0 < value < math.inf:
-        raise LoadError(f"{flag} {text} is no number above 0.")
+    if not _LEAST <= value <= _MOST:
+        raise LoadError(f"{flag} {text} is no number above 0 (and at most {_MOST:.0f}).")
     return value
 
 

@@ -170,6 +170,7 @@ def _where(
     path: Path, kind: Format, rows: Iterator[tuple[int, Row | str]], error: Exception
 ) -> LoadError:
     """The error for the first line that cannot be meant. Only looked for once a read failed."""
+    line = None
     for line, row in rows:
         wrong = row if isinstance(row, str) else _wrong(kind, row)
         if wrong:
@@ -177,6 +178,8 @@ def _where(
                 f"--trace {path}, line {line}, {wrong}. It was taken for {kind.title}; mend or "
                 "remove the line."
             )
+    if line is None:
+        return LoadError(f"--trace {path} is {kind.title} without a single request.")
     return LoadError(f"--trace {path} cannot be read as {kind.title}: {error}.")
 
 

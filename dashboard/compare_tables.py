@@ -8,8 +8,8 @@ import pandas as pd
 from dashboard import engine_side, text, units
 from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES, quantity
-from dashboard.runs import LoadedRun
 from dashboard.units import Unit
+from measure import table
 from measure.compare import Cell, Change, Comparison, Row
 from measure.errors import MeasureError
 from measure.store import Run, RunInfo
@@ -75,17 +75,12 @@ def numbers(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
 def numbers_of_one(run: Run) -> pd.DataFrame:
     """The latencies of one run: a line for each quantity, a column for each quantile."""
     rows = []
-    for key in ("ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s", "e2e_s"):
-        facts = run.summary[key]
-        if not facts["count"]:
-            continue
-        known = quantity(key)
-        line = {"": known.title if known else key, "count": f"{facts['count']:,}"}
-        for level in ("p50", "p90", "p95", "p99", "p999"):
-            pair = facts["ci95"].get(level)
-            cell = Cell(facts[level], (pair[0], pair[1]) if pair else None)
-            line[LEVEL_TITLES.get(level, level)] = _cell(cell, "s")
-        line["max"] = units.show(facts["max"], "s")
+    for row in table.latency_rows(run.summary):
+        line = {"": row.title, "count": f"{row.count:,}"}
+        for level, value_s in row.values_s.items():
+            pair = run.summary[row.key]["ci95"].get(level)
+            cell = Cell(value_s, (pair[0], pair[1]) if pair else None)
+            line[table.COLUMNS[level]] = _cell(cell, "s")
         rows.append(line)
     return pd.DataFrame(rows)
 
@@ -101,34 +96,34 @@ def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
 
 
 def engine_numbers(
-    loaded: Sequence[LoadedRun], names: Sequence[str], engines: Mapping[str, Engine]
+    runs: Sequence[Run], names: Sequence[str], engines: Mapping[str, Engine]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The engines' own histograms beside the client's numbers, and why a run has none."""
     rows: dict[str, dict[str, str]] = {}
     notes = []
-    for one, name in zip(loaded, names, strict=True):
+    for run, name in zip(runs, names, strict=True):
         try:
-            lines = _engine_lines(one, engines)
+            lines = _engine_lines(run, engines)
         except MeasureError as error:
-            notes.append(f"{one.run_id}: {error}")
+            notes.append(f"{run.path.name}: {error}")
             continue
         if lines is None:
-            notes.append(f"{one.run_id}: no server_metrics.parquet was kept with this run.")
+            notes.append(f"{run.path.name}: no server_metrics.parquet was kept with this run.")
         elif not lines:
-            notes.append(f"{one.run_id}: its engine's series hold no histogram the lab knows.")
+            notes.append(f"{run.path.name}: its engine's series hold no histogram the lab knows.")
         for line in lines or ():
             words = f"{line.title} {line.level}"
             rows.setdefault(words, {"": words}).update(_engine_cells(name, line))
     return pd.DataFrame(list(rows.values())).fillna(""), notes
 
 
-def _engine_lines(one: LoadedRun, engines: Mapping[str, Engine]) -> list[EngineLine] | None:
-    series = one.run.server_metrics
+def _engine_lines(run: Run, engines: Mapping[str, Engine]) -> list[EngineLine] | None:
+    series = run.server_metrics
     if series is None:
         return None
-    engine = engines.get(str(one.run.manifest["engine"].get("name")))
+    engine = engines.get(str(run.manifest["engine"].get("name")))
     metrics = engine.metrics if engine else ()
-    return engine_side.engine_lines(series, metrics, one.run.window, one.run.summary)
+    return engine_side.engine_lines(series, metrics, run.window, run.summary)
 
 
 def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:

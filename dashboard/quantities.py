@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dashboard.units import Unit
+from measure.table import TITLES
 
 LEVEL_TITLES = {"p999": "p99.9"}
 """What people call a quantile where that is not its key."""
@@ -19,30 +20,30 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("ttft_s", "TTFT", "s", "First content chunk minus sent."),
+    Quantity("ttft_s", TITLES["ttft_s"], "s", "First content chunk minus sent."),
     Quantity(
         "ttft_from_schedule_s",
-        "TTFT from schedule",
+        TITLES["ttft_from_schedule_s"],
         "s",
         "First content chunk minus the time the arrival process wanted the request sent. The "
         "headline of an open loop.",
     ),
     Quantity(
         "itl_s",
-        "ITL",
+        TITLES["itl_s"],
         "s",
         "Mean time between tokens of a request: (last content − first content) / (tokens after "
         "the first chunk). One value a request.",
     ),
     Quantity(
         "chunk_gap_s",
-        "Chunk gap",
+        TITLES["chunk_gap_s"],
         "s",
         "Time between content chunks, pooled over requests. Not ITL where a chunk holds several "
         "tokens.",
     ),
-    Quantity("tpot_s", "TPOT", "s", "(E2E − TTFT) / (output tokens − 1)."),
-    Quantity("e2e_s", "E2E", "s", "Last content byte minus sent."),
+    Quantity("tpot_s", TITLES["tpot_s"], "s", "(E2E − TTFT) / (output tokens − 1)."),
+    Quantity("e2e_s", TITLES["e2e_s"], "s", "Last content byte minus sent."),
 )
 
 

@@ -221,16 +221,27 @@ def run_command(
 @guarded
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Run ids or folders.")],
+    definitions: Annotated[
+        bool,
+        typer.Option(
+            "--definitions",
+            help="Each run, one is enough, as other load generators would have put it, and why.",
+        ),
+    ] = False,
 ) -> None:
     """Two or more runs side by side: the client's numbers with intervals, then the engine's."""
     from lab import reports
 
-    if not 2 <= len(runs) <= reports.MOST_RUNS:
+    if not (1 if definitions else 2) <= len(runs) <= reports.MOST_RUNS:
         raise LabError(
             f"A comparison is of 2 to {reports.MOST_RUNS} runs, and {len(runs)} were given. "
-            "`ls runs` shows those you have."
+            "`ls runs` shows those you have; --definitions takes one too."
         )
-    reports.print_comparison(console, [reports.find_run(run) for run in runs])
+    found = [reports.find_run(run) for run in runs]
+    if definitions:
+        reports.print_definitions(console, found)
+    else:
+        reports.print_comparison(console, found)
 
 
 @app.command()

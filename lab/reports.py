@@ -8,23 +8,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboard import compare_tables, engine_side, units
+from dashboard import compare_tables, definition_tables, engine_side, units
 from dashboard import runs as runs_kept
-from dashboard.quantities import QUANTITIES
-from dashboard.runs import prepare
 from lab.errors import LabError
+from measure import table
 from measure.compare import compare
+from measure.rosetta import definitions
 from measure.store import Run, open_run
 from servers import catalog
 
 LETTERS = "abcdefgh"
 MOST_RUNS = len(LETTERS)
 VERDICT_STYLE = {"valid": "green", "suspect": "yellow", "invalid": "red"}
-TITLES = {quantity.key: quantity.title for quantity in QUANTITIES} | {
-    "schedule_delay_s": "Schedule delay"
-}
-# In a closed loop the schedule is the users' own pace: these only repeat the others.
-OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
+RATE_UNITS: dict[str, units.Unit] = {"requests/s": "rps", "tokens/s": "tok/s"}
 
 
 def find_run(text: str) -> Run:
@@ -47,29 +43,26 @@ def find_run(text: str) -> Run:
 def print_run(console: Console, run: Run) -> None:
     """One run: what was achieved, every latency, and what to think of the client."""
     summary = run.summary
-    counts = summary["requests"]
-    tokens = units.show(summary["output_tokens_per_s"], "tok/s")
-    rates = f"{units.show(summary['achieved_rps'], 'rps')} achieved"
-    if summary["offered_rps"] is not None:
-        rates = f"{units.show(summary['offered_rps'], 'rps')} offered, {rates}"
+    figures = ", ".join(
+        f"{units.show(rate.value, RATE_UNITS[rate.unit])} {rate.title}"
+        for rate in table.rates(summary)
+    )
     console.print(
-        f"\nrun {run.run_id}: {counts['ok']} answered, {counts['failed']} failed, "
-        f"{counts['cancelled']} cancelled in {units.seconds(summary['window_s'])}; "
-        f"{rates}" + (f", {tokens}" if summary["output_tokens_per_s"] else ""),
+        f"\nrun {run.run_id}: {table.outcome(summary)} in {units.seconds(summary['window_s'])}; "
+        f"{figures}",
         markup=False,
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for column in ("count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"):
-        table.add_column(column, justify="right")
-    closed = run.manifest["load"]["arrival"]["kind"] == "closed"
-    for key, title in TITLES.items():
-        line = summary[key]
-        in_one_piece = key == "ttft_s" and not summary["chunk_gap_s"]["count"]
-        if line["count"] and not (closed and key in OPEN_LOOP_ONLY) and not in_one_piece:
-            cells = [line[c] for c in ("mean", "p50", "p90", "p95", "p99", "p999", "max")]
-            table.add_row(title, str(line["count"]), *(units.show(cell, "s") for cell in cells))
-    console.print(table)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("", no_wrap=True)
+    for column in ("count", *table.COLUMNS.values()):
+        shown.add_column(column, justify="right")
+    for row in table.latency_rows(summary):
+        cells = (units.show(value_s, "s") for value_s in row.values_s.values())
+        shown.add_row(row.title, str(row.count), *cells)
+    console.print(shown)
+    for note in (table.warmup(summary), table.too_few(summary)):
+        if note is not None:
+            console.print(note, markup=False, style="dim")
     if summary["slo_attainment"] is not None:
         asked = ", ".join(f"{k} {units.show(v, 's')}" for k, v in run.manifest["slo"].items() if v)
         console.print(
@@ -77,7 +70,7 @@ def print_run(console: Console, run: Run) -> None:
             f"goodput {units.show(summary['goodput_rps'], 'rps')}",
             markup=False,
         )
-    for text, count in counts["by_error"].items():
+    for text, count in summary["requests"]["by_error"].items():
         console.print(f"  {count} x {text}", markup=False, style="red")
     print_verdict(console, run)
     console.print(f"folder: {run.path}", markup=False)
@@ -106,8 +99,7 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     ):
         console.print(heading, style="bold")
         console.print(_table(frame) if not frame.empty else "nothing")
-    loaded = [prepare(run) for run in runs]
-    lines, notes = compare_tables.engine_numbers(loaded, names, catalog.ENGINES)
+    lines, notes = compare_tables.engine_numbers(runs, names, catalog.ENGINES)
     console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
     console.print(_table(lines) if not lines.empty else "nothing the lab has a histogram of")
     if not lines.empty:
@@ -116,10 +108,24 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
         console.print(note, markup=False, style="yellow")
 
 
+def print_definitions(console: Console, runs: Sequence[Run]) -> None:
+    """Each run's numbers as other load generators would have given them, and why they differ."""
+    sentences: dict[str, None] = {}
+    for run in runs:
+        lines = definitions(run)
+        sentences |= dict.fromkeys(definition_tables.why(lines))
+        console.print(f"\n{run.run_id} under the definitions of other tools", style="bold")
+        console.print(_table(definition_tables.table(lines)))
+    console.print(definition_tables.NOTE, style="dim")
+    console.print("\nWhere they differ", style="bold")
+    for sentence in sentences:
+        console.print(f"  {sentence}", markup=False)
+
+
 def _table(frame: pd.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in frame.columns:
-        table.add_column(str(column), justify="left" if column == "" else "right", overflow="fold")
+        shown.add_column(str(column), justify="left" if column == "" else "right", overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(Text(str(cell)) for cell in row))
-    return table
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    return shown

@@ -9,6 +9,7 @@ from measure.errors import MeasureError
 from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval
 from measure.store import Run
 from measure.summary import POOLED, QUANTITIES, sample
+from measure.table import OPEN_LOOP_ONLY
 from measure.verdict import Verdict
 from measure.window import is_open_loop
 
@@ -22,8 +23,6 @@ _SCALARS = {
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",
 }
-# In a closed loop nothing is scheduled: these would only repeat the others.
-_OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
 # Another port or another start is no other setting.
 _NOT_SETTINGS = ("engine.argv", "load.host")
 
@@ -151,7 +150,7 @@ def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
         facts = [run.summary.get(metric) or {} for run in runs]
         if not any(fact.get("count") for fact in facts):
             continue
-        if metric in _OPEN_LOOP_ONLY and not any(is_open_loop(run.manifest) for run in runs):
+        if metric in OPEN_LOOP_ONLY and not any(is_open_loop(run.manifest) for run in runs):
             continue
         # Pooled values depend on each other within a request too: no interval of their ratio.
         samples: list[Floats] = []

@@ -5,11 +5,21 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from dashboard import compare_tables, compare_tiles, engine_side, run_figures, runs, text, theme
+from dashboard import (
+    compare_tables,
+    compare_tiles,
+    definition_tables,
+    engine_side,
+    run_figures,
+    runs,
+    text,
+    theme,
+)
 from dashboard.quantities import QUANTITIES, quantity
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
 from measure.compare import Comparison, compare
+from measure.rosetta import definitions
 from measure.store import RunInfo, list_runs
 from servers.catalog import ENGINES
 
@@ -70,6 +80,7 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     _tables(loaded, comparison)
     _more_figures(loaded, lines)
     _engine_side(loaded)
+    _definitions(loaded)
 
 
 def _open(chosen: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
@@ -222,12 +233,27 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
 
 def _engine_side(loaded: list[LoadedRun]) -> None:
     st.subheader("The engine's own numbers beside the client's", anchor=False)
-    table, notes = compare_tables.engine_numbers(loaded, [one.run_id for one in loaded], ENGINES)
+    runs_shown, names = [one.run for one in loaded], [one.run_id for one in loaded]
+    table, notes = compare_tables.engine_numbers(runs_shown, names, ENGINES)
     if not table.empty:
         _table(table)
         st.caption(engine_side.NOTE)
     for note in notes:
         st.caption(text.markdown(note))
+
+
+def _definitions(loaded: list[LoadedRun]) -> None:
+    """What other load generators would have called these requests."""
+    with st.expander("Definitions: these runs in other tools' words"):
+        for one in loaded:
+            lines = definitions(one.run)
+            st.markdown(f"**{text.markdown(one.run_id)}**")
+            _table(definition_tables.table(lines), TABLE_HEIGHT)
+        st.caption(definition_tables.NOTE)
+        sentences = dict.fromkeys(
+            sentence for one in loaded for sentence in definition_tables.why(definitions(one.run))
+        )
+        st.markdown("\n".join(f"- {text.markdown(sentence, 400)}" for sentence in sentences))
 
 
 def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:

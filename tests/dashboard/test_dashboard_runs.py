@@ -106,7 +106,7 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
     ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     server_metrics.write(tmp_path / "a", pa.table(columns, schema=server_metrics.SCHEMA))
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ["a"], ENGINES)
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     median = table.set_index("").loc["TTFT p50"]
     assert median["engine · a"] == "50–100 ms  (mean 90 ms)"
     assert median["client · a"].endswith("ms")
@@ -117,14 +117,14 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
 def test_damaged_server_metrics_are_a_note(tmp_path: Path) -> None:
     write_run(tmp_path, "a", records(200))
     (tmp_path / "a" / "server_metrics.parquet").write_bytes(b"nothing")
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ["a"], ENGINES)
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     assert table.empty
     assert "cannot be read" in notes[0]
 
 
 def test_a_run_without_server_metrics_says_so(tmp_path: Path) -> None:
     write_run(tmp_path, "a", records(200))
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a")], ["a"], ENGINES)
+    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     assert table.empty
     assert notes == ["a: no server_metrics.parquet was kept with this run."]
 

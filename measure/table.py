@@ -1,0 +1,117 @@
+"""What is shown of a run's summary, wherever it is shown: which rows, in which order, how named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from measure.quantiles import LEVELS
+
+TITLES = {
+    "ttft_s": "TTFT",
+    "ttft_from_schedule_s": "TTFT from schedule",
+    "itl_s": "ITL",
+    "chunk_gap_s": "Chunk gap",
+    "tpot_s": "TPOT",
+    "e2e_s": "E2E",
+    "schedule_delay_s": "Schedule delay",
+}
+OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
+"""In a closed loop the schedule is the users' own pace: these would only repeat the others."""
+
+COLUMNS = {
+    "mean": "mean",
+    "p50": "p50",
+    "p90": "p90",
+    "p95": "p95",
+    "p99": "p99",
+    "p999": "p99.9",
+    "max": "max",
+}
+"""Keys of a quantity in the summary, and what people call them."""
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """One latency of a run: of how many values, and `COLUMNS` in seconds (`None`: not carried)."""
+
+    key: str
+    title: str
+    count: int
+    values_s: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One rate of a run."""
+
+    key: str
+    title: str
+    value: float
+    unit: str
+
+
+def latency_rows(summary: Mapping[str, Any]) -> list[LatencyRow]:
+    """The latencies of a run that say something of their own.
+
+    Left out are those without a value, those that only a schedule gives a meaning, and TTFT where
+    every answer came in one piece: it is then its E2E. (From the schedule it is not.)
+    """
+    hidden = set() if summary["offered_rps"] is not None else set(OPEN_LOOP_ONLY)
+    if not summary["chunk_gap_s"]["count"]:
+        hidden.add("ttft_s")
+    return [
+        LatencyRow(key, title, facts["count"], {name: facts[name] for name in COLUMNS})
+        for key, title in TITLES.items()
+        if (facts := summary[key])["count"] and key not in hidden
+    ]
+
+
+def rates(summary: Mapping[str, Any]) -> list[Rate]:
+    """The rates of a run that are known; tokens only where there were any."""
+    words = {
+        "offered_rps": ("offered", "requests/s"),
+        "achieved_rps": ("achieved", "requests/s"),
+        "goodput_rps": ("goodput", "requests/s"),
+        "output_tokens_per_s": ("output", "tokens/s"),
+    }
+    return [
+        Rate(key, title, summary[key], unit)
+        for key, (title, unit) in words.items()
+        if summary[key] is not None and (summary[key] or unit != "tokens/s")
+    ]
+
+
+def outcome(summary: Mapping[str, Any]) -> str:
+    """How the requests ended: `98 answered, 2 failed, 0 cancelled`."""
+    counts = summary["requests"]
+    return f"{counts['ok']} answered, {counts['failed']} failed, {counts['cancelled']} cancelled"
+
+
+def too_few(summary: Mapping[str, Any]) -> str | None:
+    """Which quantiles the run has too few answers for, in words; `None` if it has them all.
+
+    It is no fault of the run, so it stands in no verdict: who asks for the quantile reads here why
+    there is none.
+    """
+    count = summary["e2e_s"]["count"]
+    missing = {COLUMNS[name]: _needed(level) for name, level in LEVELS.items()}
+    words = [f"{name} takes {need:,}" for name, need in missing.items() if 0 < count < need]
+    return (
+        f"{count:,} answers are too few for some quantiles: {', '.join(words)}" if words else None
+    )
+
+
+def _needed(level: float) -> int:
+    """How many values let one lie beyond the quantile (`measure.quantiles.carried`)."""
+    return 1 if level <= 0.5 else round(1 / (1 - level))
+
+
+def warmup(summary: Mapping[str, Any]) -> str | None:
+    """What was left out before the window, in words; `None` if nothing was, or it is not known."""
+    cut = summary.get("window")
+    if not cut or not cut["start_s"]:
+        return None
+    found = (
+        " (found: the latency is steady from there)" if cut["warmup"]["rule"] == "steady" else ""
+    )
+    return f"warm-up left out: {cut['start_s']:.1f} s, {cut['requests_before']:,} requests{found}"

@@ -1,7 +1,15 @@
 """What holds for every test."""
 
+import signal
+
 import pytest
 from gevent import monkey
+
+
+def pytest_configure() -> None:
+    """Where a shell started the tests in its background, Ctrl-C is ignored: also by every child."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

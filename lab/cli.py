@@ -180,6 +180,9 @@ def run_command(
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
     slo: Annotated[str, typer.Option(help="For goodput, such as ttft=0.5,itl=0.05.")] = "",
     transport: Annotated[str, typer.Option(help="classify: grpc or http.")] = "grpc",
+    protocol: Annotated[
+        str, typer.Option(help="Such as kserve-grpc or tgi; the scenario's usual one if left out.")
+    ] = "",
 ) -> None:
     """One experiment: the engine as set, one load, one run folder.
 
@@ -202,6 +205,7 @@ def run_command(
             seed=seed,
             slo=slo,
             transport=transport,
+            protocol=protocol,
         )
     )
     kind = services.find(engine)

@@ -58,6 +58,13 @@ def ensure_instance(
 
 def protocol_of(engine: Engine, load: Load) -> str:
     """The protocol in which `load` reaches the engine; `LabError` if there is none."""
+    if load.protocol:
+        if load.protocol not in engine.protocols:
+            raise LabError(
+                f"{engine.title} does not answer --protocol {load.protocol}; it answers "
+                f"{', '.join(engine.protocols)}."
+            )
+        return load.protocol
     protocol = protocol_for(load.scenario, engine.protocols)
     if protocol is None:
         fitting = [s for s in SCENARIOS if protocol_for(s, engine.protocols)]
@@ -174,7 +181,7 @@ def _new_folder(run_id: str) -> Path:
 
 
 def _host(instance: Instance, protocol: str, transport: str) -> str:
-    if protocol == "kserve-infer" and transport == "grpc":
+    if protocol == "kserve-grpc" or (protocol == "kserve-infer" and transport == "grpc"):
         return f"grpc://{instance.host}:{instance.ports['grpc']}"
     return instance.base_url
 

@@ -14,15 +14,18 @@ ARRIVALS = ("poisson", "constant")
 TRANSPORTS = ("grpc", "http")
 # The protocols a scenario can speak, the usual one first.
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
-    "chat": ("openai-chat", "kserve-generate"),
-    "completion": ("openai-completions", "kserve-generate"),
+    "chat": ("openai-chat", "tgi", "kserve-generate", "kserve-grpc"),
+    "completion": ("openai-completions", "tgi", "kserve-generate", "kserve-grpc"),
     "classify": ("kserve-infer",),
 }
 
 
 @dataclass(frozen=True)
 class Load:
-    """One load: a closed loop of `users`, or an open loop of `rate_rps` arrivals a second."""
+    """One load: a closed loop of `users`, or an open loop of `rate_rps` arrivals a second.
+
+    Without a `protocol` it is the usual one of the scenario that the engine answers.
+    """
 
     scenario: str
     duration_s: float
@@ -35,6 +38,7 @@ class Load:
     seed: int = 0
     slo: str = ""
     transport: str = "grpc"
+    protocol: str = ""
 
 
 def validated(load: Load) -> Load:
@@ -69,6 +73,11 @@ def validated(load: Load) -> Load:
     ):
         if chosen not in known:
             raise LabError(f"{option} is '{chosen}', and can be {' or '.join(known)}.")
+    if load.protocol and load.protocol not in SCENARIOS[load.scenario]:
+        raise LabError(
+            f"--protocol is '{load.protocol}'; the scenario '{load.scenario}' can be asked in "
+            f"{' or '.join(SCENARIOS[load.scenario])}."
+        )
     if load.slo:
         Slo.parse(load.slo)
     if not 0 <= load.warmup_s < load.duration_s:

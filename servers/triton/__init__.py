@@ -116,12 +116,16 @@ ENGINE = Engine(
     launch=launch,
     knobs=KNOBS,
     metrics=METRICS,
-    protocols=("kserve-generate", "kserve-infer"),
+    protocols=("kserve-generate", "kserve-grpc", "kserve-infer"),
     environment=Environment(
         name="triton", folder=_HERE / "env", torch="2.13.0", cuda="requirements-cuda.txt"
     ),
     prepare=prepare,
-    served_models={"kserve-generate": repository.LLM, "kserve-infer": repository.CLASSIFIER},
+    served_models={
+        "kserve-generate": repository.LLM,
+        "kserve-grpc": repository.LLM,
+        "kserve-infer": repository.CLASSIFIER,
+    },
     resolve_model=resolve_model,
     version=version,
 )

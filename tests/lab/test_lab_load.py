@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError
+from lab.experiment import protocol_of
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
 from servers.catalog import ENGINES
 
@@ -60,6 +61,7 @@ def test_only_the_classifier_is_given_a_transport():
         (replace(OPEN, rate_rps=float("inf")), "--rate"),
         (replace(OPEN, arrival="foo"), "poisson or constant"),
         (replace(CLOSED, transport="udp"), "grpc or http"),
+        (replace(CLOSED, protocol="openai-completions"), "openai-chat or tgi or kserve-generate"),
         (replace(CLOSED, warmup_s=30.0), "warm-up"),
         (replace(CLOSED, duration_s=0.5, warmup_s=0.0), "--duration"),
         (replace(CLOSED, output_tokens=0), "--output-tokens"),
@@ -80,6 +82,21 @@ def test_every_scenario_is_a_file_and_some_engine_answers_it():
     for scenario in SCENARIOS:
         assert (Path("loadtests") / f"{scenario}.py").exists()
         assert any(protocol_for(scenario, engine.protocols) for engine in ENGINES.values())
+
+
+def test_the_protocol_asked_for_is_taken_where_the_engine_answers_it():
+    triton, vllm = ENGINES["triton"], ENGINES["vllm"]
+    assert protocol_of(triton, CLOSED) == "kserve-generate"
+    assert protocol_of(triton, replace(CLOSED, protocol="kserve-grpc")) == "kserve-grpc"
+    with pytest.raises(LabError, match="answers openai-chat, openai-completions"):
+        protocol_of(vllm, replace(CLOSED, protocol="kserve-grpc"))
+
+
+def test_the_scenarios_know_the_protocols_that_the_lab_asks_them_for():
+    for scenario, protocols in SCENARIOS.items():
+        source = (Path("loadtests") / f"{scenario}.py").read_text()
+        listed = ", ".join(f'"{name}"' for name in protocols)
+        assert f"protocols = ({listed}" in source
 
 
 def test_an_engine_without_the_protocol_has_none():

@@ -20,7 +20,7 @@ PY_RANGE := >=3.11,<3.14
 UV := $(shell command -v uv || echo .lab/tools/uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help uv lab test check dashboard notebooks down clean format requirements
+.PHONY: help uv lab test check dashboard notebooks bench down clean format requirements
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ dashboard: .venv/.lab ## the dashboard, over the runs in ./runs and the Promethe
 
 notebooks: .venv/.dev ## execute every notebook and renew the reading copies in notebooks/executed
 	@$(BIN)/python -m notebooks.runner
+
+bench: .venv/.lab ## ours and the other load generators at known times (BENCH="--levels 64 --peers ours,vllm")
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 down: ## stop everything the lab started
 	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; else echo "nothing is installed, so nothing runs"; fi

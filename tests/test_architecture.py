@@ -8,7 +8,7 @@ import pytest
 from servers.catalog import ENGINES
 
 ROOT = Path(__file__).resolve().parent.parent
-EVERYTHING = {"measure", "servers", "loadtests", "dashboard", "lab", "notebooks"}
+EVERYTHING = {"measure", "servers", "loadtests", "dashboard", "lab", "notebooks", "benchmarks"}
 # What each room may import besides itself. A name with dots allows that module and no other.
 ALLOWED = {
     "measure": set(),
@@ -25,6 +25,7 @@ ALLOWED = {
     },
     "lab": {"measure", "servers", "loadtests", "dashboard"},
     "notebooks": {"measure", "servers", "loadtests", "dashboard", "lab"},
+    "benchmarks": {"measure", "servers", "lab"},
 }
 MEASURING = {"locust", "streamlit", "plotly", "gevent", "torch"}
 FORBIDDEN_LIBRARIES = {

@@ -1,0 +1,1 @@
+"""Ours and the other load generators of the field, beside the same server of known times."""

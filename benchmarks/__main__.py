@@ -1,0 +1,214 @@
+"""`make bench`: every tool against the reference server, in turns, at rising numbers of streams.
+
+A run of all tools at all levels renews the figures in `benchmarks/README.md`; a narrower one only
+prints its tables. Every result is in `benchmarks/results/` as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import own, processes, report, table, truth
+from benchmarks.contract import Job, Tool
+from benchmarks.peers import aiperf, genai_bench, guidellm, vllm
+from benchmarks.results import Measured, Result
+from lab import services
+from lab.errors import LabError
+from servers import device, environments, supervisor
+from servers.errors import ServerError
+from servers.models import tiny_llama
+from servers.reference import ENGINE
+
+TOOLS = (*own.TOOLS, *vllm.TOOLS, *aiperf.TOOLS, *guidellm.TOOLS, *genai_bench.TOOLS)
+LEVELS = (64, 256, 1024)
+REPETITIONS = 2
+INSTANCE = "bench-reference"
+MODEL = "reference"
+PROMPT_TOKENS, OUTPUT_TOKENS = 32, 100
+# What each stream sends. An answer takes 2.35 s on average: 0.37 s to its first token, 99 gaps.
+ROUNDS = 5
+SECONDS = 12
+LIMIT_S = 240.0
+RESULTS = report.HERE / "results"
+
+
+def main() -> None:
+    """Entry point: 0 if every run of every tool succeeded, 1 if one failed, 130 for Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = _options()
+    try:
+        sys.exit(_bench(options))
+    except (LabError, ServerError) as problem:
+        sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        print("interrupted; what was measured is in benchmarks/results")
+        sys.exit(130)
+
+
+def order(
+    tools: Sequence[Tool], levels: Sequence[int], repetitions: int
+) -> Iterator[tuple[int, int, Tool]]:
+    """Repetition, level and tool of each run. Who begins changes with every round."""
+    turn = 0
+    for repetition in range(repetitions):
+        for streams in levels:
+            for place in range(len(tools)):
+                yield repetition, streams, tools[(place + turn) % len(tools)]
+            turn += 1
+
+
+def _options() -> argparse.Namespace:
+    names = list(dict.fromkeys(tool.name for tool in TOOLS))
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--levels", type=_levels, default=LEVELS, help="such as 64,256")
+    parser.add_argument("--peers", type=_names(names), default=names, help=", ".join(names))
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
+    return parser.parse_args()
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    levels = tuple(int(word) for word in text.split(","))
+    if min(levels) < 1:
+        raise argparse.ArgumentTypeError("a level is a number of streams above 0")
+    return levels
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        wrong = [name for name in text.split(",") if name not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"no {', '.join(wrong)}; there are {', '.join(known)}")
+        return text.split(",")
+
+    return parse
+
+
+def _bench(options: argparse.Namespace) -> int:
+    tools = [tool for tool in TOOLS if tool.name in options.peers]
+    complete = tools == list(TOOLS) and tuple(options.levels) == LEVELS
+    pythons = _pythons(tools)
+    tokenizer = tiny_llama(print)
+    folder = RESULTS / datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    plan = list(order(tools, options.levels, options.repetitions))
+    results: list[Result] = []
+    began_s = time.monotonic()
+    try:
+        for number, (repetition, streams, tool) in enumerate(plan, 1):
+            print(f"[{number}/{len(plan)}] {streams} streams, {tool.key}: ", end="", flush=True)
+            python = pythons[tool.key]
+            if isinstance(python, str):
+                result = Result(tool.key, streams, repetition, 0.0, error=python)
+            else:
+                job_folder = folder / f"{tool.key}-{streams}-{repetition}"
+                result = _one(tool, python, tokenizer, streams, repetition, job_folder)
+            results.append(result)
+            with (folder / "results.jsonl").open("a") as file:
+                file.write(result.to_json() + "\n")
+            print(table.line(result), flush=True)
+    finally:
+        supervisor.down(INSTANCE, say=lambda _: None)
+    stamped = report.stamp(tools, options.repetitions)
+    text = report.markdown(tools, options.levels, results, stamped)
+    print(f"\n{text}\n\n{(time.monotonic() - began_s) / 60:.0f} minutes")
+    if complete:
+        report.write(text, results, stamped)
+        print(f"renewed {report.README.relative_to(Path.cwd())}")
+    return 1 if any(result.error for result in results) else 0
+
+
+def _pythons(tools: Sequence[Tool]) -> dict[str, Path | str]:
+    """The Python of each tool, its environment built; what went wrong where it could not be."""
+    found: dict[str, Path | str] = {}
+    for tool in tools:
+        if tool.environment is None:
+            found[tool.key] = Path(sys.executable)
+            continue
+        kind = device.detect() if tool.environment.cuda else "cpu"
+        try:
+            found[tool.key] = environments.ensure(tool.environment, kind, print)
+        except ServerError as problem:
+            print(f"{tool.key}: {problem}")
+            found[tool.key] = str(problem).splitlines()[0]
+    return found
+
+
+def _one(
+    tool: Tool, python: Path, tokenizer: Path, streams: int, repetition: int, folder: Path
+) -> Result:
+    """One run of one tool; a failure of the tool is a result too, and its log is kept."""
+    folder.mkdir(parents=True)
+    with services.alone(print):
+        began_s = time.monotonic()
+        server = supervisor.up(ENGINE, name=INSTANCE, say=lambda _: None)
+        job = Job(
+            python=python,
+            url=server.base_url,
+            model=MODEL,
+            tokenizer=tokenizer,
+            streams=streams,
+            requests=streams * ROUNDS,
+            seconds=SECONDS,
+            prompt_tokens=PROMPT_TOKENS,
+            output_tokens=OUTPUT_TOKENS,
+            folder=folder,
+        )
+        truth.reset(server.base_url)
+        log = folder / "output.log"
+        ended = processes.run(tool.argv(job), _env(tool), folder, log, LIMIT_S)
+        sent = truth.fetch(server.base_url)
+        took_s = time.monotonic() - began_s
+    try:
+        measured = _measured(tool, ended, sent, folder)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+        error = _why(ended, problem, log)
+        return Result(tool.key, streams, repetition, took_s, error=error)
+    shutil.rmtree(folder)
+    return Result(tool.key, streams, repetition, took_s, measured=measured)
+
+
+def _measured(tool: Tool, ended: processes.Ended, sent: truth.Truth, folder: Path) -> Measured:
+    if ended.exit_code is None:
+        raise ValueError(f"stopped after {LIMIT_S:.0f} s")
+    reported = tool.read(folder)
+    true = truth.figures(sent, tool.gap, tool.quantile)
+    begin_s, end_s = float(sent.received_s.min()), float(sent.last_s.max())
+    most, mean = truth.in_flight(sent)
+    return Measured(
+        reported=reported,
+        true=true,
+        cpu_us_per_token=ended.cpu_between_s(begin_s, end_s) / sent.tokens * 1e6,
+        tokens_per_s=sent.tokens / (end_s - begin_s),
+        server_late_p99_s=float(np.percentile(sent.late_s, 99)),
+        streams_most=most,
+        streams_mean=mean,
+        cut=sent.cut,
+        blocked=sent.blocked,
+    )
+
+
+def _why(ended: processes.Ended, problem: Exception, log: Path) -> str:
+    """One line: how it ended and the last it said."""
+    said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+    how = "" if ended.exit_code in (0, None) else f"exit code {ended.exit_code}; "
+    return f"{how}{type(problem).__name__} {problem}; it said: {said[0][:200]}"
+
+
+def _env(tool: Tool) -> dict[str, str]:
+    """This environment without what belongs to this Python; compiled files are kept, as usual."""
+    own_only = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if k not in own_only} | dict(tool.env)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What the reference server really sent to a tool: the figures its own are held against."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.contract import Figures, Gap, Quantile
+
+Floats = npt.NDArray[np.float64]
+SCHEMA = "serving-lab/truth/1"
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Whole answers: when each request came, when its chunks went out, how late that was.
+
+    The chunks of answer i are `sent_s[offset[i]:offset[i + 1]]`. `cut` counts requests whose answer
+    the client did not wait for, `tokens` is of these too, `blocked` counts sends for which the
+    client's buffer had no room.
+    """
+
+    received_s: Floats
+    offset: npt.NDArray[np.int64]
+    sent_s: Floats
+    late_s: Floats
+    cut: int
+    tokens: int
+    blocked: int
+
+    @property
+    def count(self) -> int:
+        """How many answers."""
+        return int(self.received_s.size)
+
+    @property
+    def first_s(self) -> Floats:
+        """When each answer's first chunk went out."""
+        return self.sent_s[self.offset[:-1]]
+
+    @property
+    def last_s(self) -> Floats:
+        """When each answer's last chunk went out."""
+        return self.sent_s[self.offset[1:] - 1]
+
+    @property
+    def chunks(self) -> npt.NDArray[np.int64]:
+        """Chunks of each answer; the reference server sends one token in each here."""
+        return np.diff(self.offset)
+
+
+def reset(url: str) -> None:
+    """Have the server forget what it sent."""
+    request = urllib.request.Request(f"{url}/truth/reset", data=b"", method="POST")
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+        pass
+
+
+def fetch(url: str) -> Truth:
+    """What it sent since."""
+    with urllib.request.urlopen(f"{url}/truth", timeout=_TIMEOUT_S) as answer:
+        return parse(answer.read())
+
+
+def parse(data: bytes) -> Truth:
+    """The whole answers in what `GET /truth` gave. Raises `ValueError` for another format."""
+    line, _, numbers = data.partition(b"\n")
+    head = json.loads(line)
+    if head.get("schema") != SCHEMA:
+        raise ValueError(f"the server's truth is {head.get('schema')!r}, and {SCHEMA!r} is read")
+    chunks = np.asarray(head["chunks"], dtype=np.int64)
+    total = int(chunks.sum())
+    sent_s = np.frombuffer(numbers, dtype="<f8", count=total)
+    late_s = np.frombuffer(numbers, dtype="<f4", offset=8 * total, count=total)
+    whole = (np.asarray(head["outcome"]) == "ok") & (chunks > 0)
+    kept = np.repeat(whole, chunks)
+    return Truth(
+        received_s=np.asarray(head["received_s"], dtype=np.float64)[whole],
+        offset=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(chunks[whole])]),
+        sent_s=sent_s[kept],
+        late_s=late_s[kept].astype(np.float64),
+        cut=int(np.sum(~whole)),
+        tokens=total,
+        blocked=int(head["blocked"]),
+    )
+
+
+def figures(truth: Truth, gap: Gap, quantile: Quantile) -> Figures:
+    """The true figures, under a tool's own definitions. Raises `ValueError` without answers."""
+    if truth.count == 0:
+        raise ValueError("the server gave no answer to the end")
+    ttft_s = truth.first_s - truth.received_s
+    if gap == "chunk gap":
+        inner = np.ones(truth.sent_s.size - 1, dtype=bool)
+        inner[truth.offset[1:-1] - 1] = False
+        gap_s = np.diff(truth.sent_s)[inner]
+    else:
+        # ITL and TPOT of one-token chunks are the same: the mean gap of a request.
+        several = truth.chunks > 1
+        gap_s = (truth.last_s - truth.first_s)[several] / (truth.chunks[several] - 1)
+    ttft = np.percentile(ttft_s, [50, 99], method=quantile)
+    gaps = np.percentile(gap_s, [50, 99], method=quantile)
+    return Figures(truth.count, float(ttft[0]), float(ttft[1]), float(gaps[0]), float(gaps[1]))
+
+
+def in_flight(truth: Truth) -> tuple[int, float]:
+    """Answers under way at once: the most, and the mean over the middle half of the load."""
+    times_s = np.concatenate([truth.received_s, truth.last_s])
+    steps = np.concatenate([np.ones(truth.count), -np.ones(truth.count)])
+    order = np.argsort(times_s, kind="stable")
+    times_s, level = times_s[order], np.cumsum(steps[order])
+    begin_s, end_s = np.quantile([times_s[0], times_s[-1]], [0.25, 0.75])
+    inside = np.clip(times_s, begin_s, end_s)
+    area = float(np.sum(level[:-1] * np.diff(inside)))
+    return int(level.max()), area / (end_s - begin_s) if end_s > begin_s else 0.0

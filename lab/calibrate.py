@@ -119,7 +119,13 @@ def _measure(asked: Plan, streams: int, server: Instance, console: Console) -> L
         run_dir, log = Path(scratch) / f"calibrate-{streams}", Path(scratch) / "locust.log"
         total_s = asked.warmup_s + asked.duration_s
         exit_code, interrupted = drive(
-            _argv(asked, streams, server, run_dir), log, f"{streams} streams", total_s, console
+            _argv(asked, streams, server, run_dir),
+            log,
+            f"{streams} streams",
+            total_s,
+            console,
+            # A home of its own: an older calibration must not judge the new one.
+            env={"SERVING_LAB_HOME": scratch},
         )
         if interrupted:
             raise KeyboardInterrupt

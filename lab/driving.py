@@ -1,10 +1,12 @@
 """Locust as a subprocess: started, shown as it goes on, interrupted with us, never left behind."""
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -17,9 +19,17 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def drive(
-    argv: tuple[str, ...], log: Path, what: str, duration_s: float, console: Console
+    argv: tuple[str, ...],
+    log: Path,
+    what: str,
+    duration_s: float,
+    console: Console,
+    env: Mapping[str, str] | None = None,
 ) -> tuple[int, bool]:
-    """Run Locust to its end, with a bar. Returns (exit code, whether Ctrl-C cut it short)."""
+    """Run Locust to its end, with a bar; `env` goes over the environment it inherits.
+
+    Returns (exit code, whether Ctrl-C cut it short).
+    """
     interrupted = False
     bar = Progress(
         SpinnerColumn(),
@@ -41,6 +51,7 @@ def drive(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **(env or {})},
             preexec_fn=_end_with_parent,
         )
         task = bar.add_task(what, total=duration_s)

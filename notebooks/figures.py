@@ -1,11 +1,12 @@
 """Figures that only the notebooks draw. Pure: data in, Plotly figure out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
-from dashboard import units
+from dashboard import run_figures, units
 from dashboard.figures import common, ticks
 from dashboard.theme import Line, lines_for_runs
 from measure.quantiles import Floats
@@ -130,6 +131,18 @@ def widths(found: Sequence[Width]) -> go.Figure:
     return figure.update_yaxes(
         title="width of the 95% interval", tickformat=".0%", rangemode="tozero"
     )
+
+
+def errors(named: Mapping[str, Floats]) -> go.Figure:
+    """The share of requests (up) whose TTFT was measured too high by no more than this (right)."""
+    lines = lines_for_runs(list(named), dark=False)
+    samples = [
+        run_figures.Sample(name, lines[name], np.sort(errors_s), {})
+        for name, errors_s in named.items()
+    ]
+    figure = run_figures.ecdf(samples, "s")
+    figure.update_xaxes(title="measured TTFT − true TTFT", zeroline=True)
+    return figure.update_yaxes(title="share of requests")
 
 
 def _percentile(level: float) -> str:

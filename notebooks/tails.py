@@ -118,7 +118,7 @@ def mean_of_pieces(pieces: Pieces) -> float:
 
 
 def interval_width(
-    values_s: Floats, level: float, counts: Sequence[int], *, repeats: int = 60
+    values_s: Floats, level: float, counts: Sequence[int], *, repeats: int = 200
 ) -> Width:
     """The median width of the quantile's interval in samples of each size drawn from the values.
 

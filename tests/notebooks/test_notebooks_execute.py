@@ -4,7 +4,6 @@ import pytest
 
 from notebooks import execution, runner
 
-
 # The engines that report a version while a notebook runs: the reference server is none.
 ENGINES = {
     "00_first_run": {"vllm", "triton"},

@@ -168,6 +168,3 @@ def _for_ever(rate_rps: float) -> Piece:
 def _later(at_s: float, last_s: float) -> float:
     """`at_s`, or the next number after `last_s` where a gap was too small for a float."""
     return at_s if at_s > last_s else math.nextafter(last_s, math.inf)
-
-
-ARRIVALS = {"constant": lambda rate_rps, seed: constant(rate_rps), "poisson": poisson}

@@ -4,10 +4,9 @@ What several of them mean together is checked in `loadtests/options.py`.
 """
 
 import argparse
-import math
 import re
 
-from loadtests.arrivals import ARRIVALS
+from loadtests.schedule import KINDS
 from loadtests.wire import Timeouts
 from measure.durations import parse_duration_s
 from measure.errors import MeasureError
@@ -35,17 +34,6 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"\d+", text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
-
-
-def rate(text: str) -> float:
-    """Requests a second. For argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of requests a second above 0")
-    return value
 
 
 def port(text: str) -> int:
@@ -79,26 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -
     load.add_argument(
         "--protocol", choices=protocols, default=protocols[0], help="How to talk to the server"
     )
-    load.add_argument(
-        "--prompt-tokens", type=positive, default=128, help="Length of each prompt (default 128)"
-    )
-    load.add_argument(
-        "--output-tokens", type=positive, default=64, help="Length of each answer (default 64)"
-    )
-    load.add_argument(
-        "--arrival",
-        choices=tuple(ARRIVALS),
-        help="Open loop: requests start when this process says, whatever happened to the others; "
-        "needs --rate, and -u is not used",
-    )
-    load.add_argument("--rate", type=rate, help="Arrivals a second of the open loop")
-    load.add_argument(
-        "--max-in-flight",
-        type=positive,
-        default=10_000,
-        help="Open loop: most requests at once; arrivals beyond it are dropped and recorded, and "
-        "the run is invalid (default 10000)",
-    )
     load.add_argument("--seed", type=int, default=0, help="Of prompts and arrivals (default 0)")
     load.add_argument(
         "--tokenizer",
@@ -112,8 +80,73 @@ def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -
             choices=("grpc", "http"),
             help="Default: what -H says (grpc://, http://), else grpc",
         )
+    _add_prompts(parser.add_argument_group("Prompts and answers (serving-lab)"))
+    _add_arrivals(parser.add_argument_group("Open loop (serving-lab)"))
     _add_run_arguments(parser.add_argument_group("Run (serving-lab)"))
     _add_timeouts(parser.add_argument_group("Timeouts (serving-lab)"))
+
+
+def _add_prompts(asked: argparse._ArgumentGroup) -> None:
+    """As text: what they mean together is for `loadtests/asking.py`."""
+    for name, metavar, what in (
+        (
+            "prompt-tokens",
+            "N",
+            "Length of each prompt: a number, uniform:MIN:MAX, normal:MEAN:DEVIATION or "
+            "lognormal:MEDIAN:SIGMA (default 128, or the trace's)",
+        ),
+        ("output-tokens", "N", "Length of each answer, likewise (default 64, or the trace's)"),
+        (
+            "shared-prefix-tokens",
+            "N",
+            "So many tokens before each prompt that it shares with others, for prefix caches",
+        ),
+        ("prefixes", "K", "How many different shared prefixes there are (default 1)"),
+        (
+            "dataset",
+            "FILE",
+            "Prompts from ShareGPT's JSON, or from JSONL with prompt or messages, in an order "
+            "that the seed chooses",
+        ),
+        ("turns", "N", "Chat: turns of each conversation; of a dataset's, the most"),
+        (
+            "think-time",
+            "T",
+            "Chat: from an answer to the next turn, e.g. 2s, or exponential:2s (default 0)",
+        ),
+    ):
+        asked.add_argument(f"--{name}", metavar=metavar, help=what)
+
+
+def _add_arrivals(loop: argparse._ArgumentGroup) -> None:
+    """As text: what they mean together is for `loadtests/schedule.py`."""
+    loop.add_argument(
+        "--arrival",
+        metavar="KIND",
+        help=f"Requests start when this process says, whatever happened to the others: "
+        f"{', '.join(KINDS)}; -u is not used",
+    )
+    for name, metavar, what in (
+        ("rate", "R", "Requests a second; A:B for ramp, spike and diurnal; A,B,C for steps"),
+        ("burstiness", "SHAPE", "gamma: 1 is Poisson, below 1 burstier, above 1 more regular"),
+        ("spike", "START+LENGTH", "spike: when the rate is B and not A, e.g. 20s+10s"),
+        ("period", "T", "diurnal: from low to high and back (default: the length of the load)"),
+        (
+            "trace",
+            "FILE",
+            "trace: Mooncake's JSONL, Azure's or BurstGPT's CSV, or the folder of a run; the load "
+            "ends with it",
+        ),
+        ("speed", "X", "trace: 2 is twice as fast as it was (default 1)"),
+    ):
+        loop.add_argument(f"--{name}", metavar=metavar, help=what)
+    loop.add_argument(
+        "--max-in-flight",
+        type=positive,
+        default=10_000,
+        help="Most requests at once; arrivals beyond it are dropped and recorded, and the run is "
+        "invalid (default 10000)",
+    )
 
 
 def _add_run_arguments(run: argparse._ArgumentGroup) -> None:

@@ -88,7 +88,11 @@ class Length:
         if self.kind == "fixed":
             return int(self.a)
         first, second = _PARAMETERS[self.kind]
-        return {"kind": self.kind, first: int(self.a), second: self.b}
+        return {
+            "kind": self.kind,
+            first: int(self.a),
+            second: int(self.b) if first == "min" else self.b,
+        }
 
     def __str__(self) -> str:
         """In the form that `parse` reads."""

@@ -3,32 +3,40 @@
 import argparse
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from loadtests.asking import USUAL_PROMPT, Asking, PromptFlags, asking_of
 from loadtests.errors import LoadError
+from loadtests.lengths import Length
+from loadtests.prompts import FileTokenizer
+from loadtests.schedule import ArrivalFlags, Schedule, schedule_of
 from loadtests.wire import Timeouts, split_url
 from measure.slo import Slo
 from measure.store import LOGS
-
 
 GRPC = ("kserve-infer", "kserve-grpc")
 """The protocols whose server may be given as `host:port` or `grpc://host:port`."""
 
 
+F = TypeVar("F", ArrivalFlags, PromptFlags)
+
+
 @dataclass(frozen=True)
 class Options:
-    """What was asked for, checked. `rate_rps` is `None` in a closed loop."""
+    """What was asked for, checked. `schedule` is `None` in a closed loop.
+
+    `text_length` is that of a classifier's texts.
+    """
 
     host: str
     protocol: str
     model: str | None
-    prompt_tokens: int
-    output_tokens: int
+    asking: Asking
+    text_length: Length
     run_dir: Path | None
-    arrival: str | None
-    rate_rps: float | None
+    schedule: Schedule | None
     users: int
     duration_s: float | None
     warmup_s: float
@@ -36,11 +44,16 @@ class Options:
     slo: Slo
     metrics_targets: Path | None
     metrics_port: int
-    tokenizer: Path | None
+    tokenizer: FileTokenizer | None
     engine: dict[str, Any]
     timeouts: Timeouts
     max_in_flight: int
     transport: str
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how long a usual prompt is."""
+        return self.asking.workload.typical_tokens
 
 
 def check(parsed: argparse.Namespace) -> Options:
@@ -63,26 +76,30 @@ def check(parsed: argparse.Namespace) -> Options:
     spawn_rate = getattr(parsed, "spawn_rate", None)
     if spawn_rate is not None and not 0 < spawn_rate < math.inf:
         raise LoadError(f"-r {spawn_rate:g} is no number of users to start a second above 0.")
-    if (parsed.arrival is None) != (parsed.rate is None):
-        given, missing = (
-            ("--rate", "--arrival poisson (or constant)")
-            if parsed.arrival is None
-            else ("--arrival", "--rate")
-        )
-        raise LoadError(f"{given} makes an open loop, which also needs {missing}.")
     if parsed.run_time and parsed.warmup >= parsed.run_time:
         raise LoadError(
             f"--warmup {parsed.warmup:g}s leaves nothing of a run of {parsed.run_time:g} s (-t)."
         )
+    schedule = schedule_of(_flags(ArrivalFlags, parsed), parsed.run_time)
+    tokenizer_path = _existing(parsed.tokenizer, "--tokenizer")
+    tokenizer = FileTokenizer(tokenizer_path) if tokenizer_path else None
+    asking = asking_of(
+        _flags(PromptFlags, parsed),
+        protocol=parsed.protocol,
+        seed=parsed.seed,
+        tokenizer=tokenizer,
+        trace=schedule.trace if schedule else None,
+    )
+    # Where a length cannot be met with this tokenizer, it is said here.
+    asking.workload.turn(0)
     return Options(
         host=parsed.host.rstrip("/"),
         protocol=parsed.protocol,
         model=parsed.model or None,
-        prompt_tokens=parsed.prompt_tokens,
-        output_tokens=parsed.output_tokens,
+        asking=asking,
+        text_length=Length.parse(parsed.prompt_tokens or str(USUAL_PROMPT), "--prompt-tokens"),
         run_dir=_run_dir(parsed.run_dir),
-        arrival=parsed.arrival,
-        rate_rps=parsed.rate,
+        schedule=schedule,
         users=parsed.num_users or 1,
         duration_s=parsed.run_time,
         warmup_s=parsed.warmup,
@@ -90,7 +107,7 @@ def check(parsed: argparse.Namespace) -> Options:
         slo=parsed.slo,
         metrics_targets=Path(parsed.metrics_targets) if parsed.metrics_targets else None,
         metrics_port=parsed.metrics_port,
-        tokenizer=_existing(parsed.tokenizer, "--tokenizer"),
+        tokenizer=tokenizer,
         engine=_engine(parsed.engine_json),
         timeouts=Timeouts(
             connect_s=parsed.connect_timeout,
@@ -101,6 +118,11 @@ def check(parsed: argparse.Namespace) -> Options:
         max_in_flight=parsed.max_in_flight,
         transport=getattr(parsed, "transport", None) or _transport_of(parsed.host),
     )
+
+
+def _flags(kind: type[F], parsed: argparse.Namespace) -> F:
+    """The flags of one dataclass; the empty text, as Locust's web page gives it, is none."""
+    return kind(**{field.name: getattr(parsed, field.name) or None for field in fields(kind)})
 
 
 def _transport_of(host: str) -> str:

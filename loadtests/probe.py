@@ -1,11 +1,12 @@
 """Questions to a server before a load: what it speaks, which models it has, a first answer."""
 
 import json
+import random
 from typing import Any
 
 from loadtests.answer import to_record
 from loadtests.options import Options
-from loadtests.prompts import Prompts
+from loadtests.prompts import text_of
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, HttpProtocol
 from loadtests.stream import Connection, Sweeper
@@ -32,7 +33,7 @@ class Probe:
         """
         options = self._options
         way = transport(options)
-        prompt = Prompts(options.prompt_tokens, options.seed).prompt(-1)
+        prompt = text_of(options.prompt_tokens, random.Random(f"preflight:{options.seed}"))
         request = way.write(Ask(model, prompt, 1, dialect=dialect), "preflight")
         client, answer = way.connect(self._sweeper), Answer()
         try:

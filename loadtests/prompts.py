@@ -95,16 +95,3 @@ def text_of(
         f"No prompt of exactly {tokens} tokens was found with this tokenizer in {_TRIES} tries. "
         "Ask for another --prompt-tokens, or leave out --tokenizer."
     )
-
-
-class Prompts:
-    """Prompt number n of a run."""
-
-    def __init__(self, tokens: int, seed: int, tokenizer: Tokenizer | None = None) -> None:
-        self._tokens, self._seed, self._tokenizer = tokens, seed, tokenizer
-
-    def prompt(self, number: int) -> str:
-        """The text of prompt `number`."""
-        return text_of(
-            self._tokens, random.Random(f"prompt:{self._seed}:{number}"), self._tokenizer
-        )

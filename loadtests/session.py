@@ -27,17 +27,17 @@ from locust.env import Environment
 
 from loadtests import flags
 from loadtests import options as opts
-from loadtests.arrivals import ARRIVALS
 from loadtests.clock import RunClock
 from loadtests.errors import LoadError
 from loadtests.exporter import ClientCollector, Exporter
 from loadtests.options import Options
-from loadtests.prompts import FileTokenizer, Prompts
 from loadtests.protocols.contract import Target
 from loadtests.recorder import Recorder
 from loadtests.report import print_report
 from loadtests.share import Share
 from loadtests.stream import Sweeper, kernel_stamps_kept_on
+from loadtests.talk import Talk
+from loadtests.workload import Turn
 from measure.errors import MeasureError
 from measure.manifest import CLOSED_LOOP, new_manifest, new_run_id
 from measure.store import RunWriter
@@ -91,9 +91,9 @@ class ActiveRun:
         """The number of this process's next request; each makes its own prompt."""
         return next(self._numbers)
 
-    def wire_id(self, number: int) -> str:
-        """What request `number` is called on the wire, unlike any of another run."""
-        return f"{self.path.name}-{self.share.request_id(number)}"
+    def wire_id(self, name: str) -> str:
+        """What a request is called on the wire, unlike any of another run."""
+        return f"{self.path.name}-{self.share.request_id(name)}"
 
     def stop_offering(self) -> None:
         """The load ends now; what is in flight may still come in."""
@@ -115,7 +115,6 @@ class Session:
 
     options: Options
     target: Target
-    prompts: Prompts
 
     def __init__(
         self, scenario: str, protocols: tuple[str, ...], find_target: Callable[[Options], Target]
@@ -147,22 +146,40 @@ class Session:
         return folder if self._runs == 1 else folder.with_name(f"{folder.name}-{self._runs}")
 
     def arrival_offsets(self) -> Iterator[float]:
-        """The whole schedule of an open loop, in seconds after its begin, without end."""
-        options = self.options
-        assert options.arrival is not None and options.rate_rps is not None
-        return ARRIVALS[options.arrival](options.rate_rps, options.seed)
+        """The whole schedule of an open loop, in seconds after its begin."""
+        assert self.options.schedule is not None
+        return self.options.schedule.offsets_s(self.options.seed)
+
+    def turn(self, talk: Talk) -> Turn | None:
+        """What the user says now; `None` where the conversation is over."""
+        workload = self.options.asking.workload
+        if talk.number == workload.size and talk.turn == 0:
+            print(
+                f"Note: all {workload.size} conversations of the dataset were asked; they are "
+                "asked again from here on, and a prefix cache may answer.",
+                file=sys.stderr,
+            )
+        return workload.turn(talk.number, talk.turn)
+
+    def schedule_ended(self, environment: Environment, after: Callable[[], Any]) -> None:
+        """The schedule had an end: the load ends with it, `after` its answers have come."""
+        runner, parsed = environment.runner, environment.parsed_options
+        assert runner is not None
+        end = runner.stop if parsed is not None and not parsed.headless else runner.quit
+
+        def wait_and_end() -> None:
+            after()
+            end()
+
+        gevent.spawn(wait_and_end)
 
     def load_facts(self, users: int) -> dict[str, Any]:
         """The manifest's `load`."""
         options = self.options
         arrival: dict[str, Any] = (
             {"kind": CLOSED_LOOP, "users": users}
-            if options.arrival is None
-            else {
-                "kind": options.arrival,
-                "rate_rps": options.rate_rps,
-                "max_in_flight": options.max_in_flight,
-            }
+            if options.schedule is None
+            else {**options.schedule.facts, "max_in_flight": options.max_in_flight}
         )
         return {
             "scenario": self.scenario,
@@ -173,12 +190,8 @@ class Session:
             "arrival": arrival,
             "duration_s": options.duration_s,
             "warmup_s": options.warmup_s,
-            "prompt": {
-                "kind": "synthetic",
-                "tokens": options.prompt_tokens,
-                "exact": options.tokenizer is not None,
-            },
-            "output_tokens": options.output_tokens,
+            "prompt": options.asking.facts,
+            "output_tokens": options.asking.workload.output_facts,
             "seed": options.seed,
             "workers": 1,
         }
@@ -192,10 +205,8 @@ class Session:
         _interrupt_main_greenlet_only()
         try:
             self.options = opts.check(parsed)
-            tokenizer = FileTokenizer(self.options.tokenizer) if self.options.tokenizer else None
-            self.prompts = Prompts(self.options.prompt_tokens, self.options.seed, tokenizer)
+            tokenizer = self.options.tokenizer
             if tokenizer is not None:
-                self.prompts.prompt(0)
                 self.count_tokens = lambda text: len(tokenizer.ids(text))
             self.target = self._find_target(self.options)
             _warm_up()
@@ -203,7 +214,7 @@ class Session:
             _refuse(str(error))
         except KeyboardInterrupt:
             _refuse("interrupted; the load test has not begun.")
-        if self.options.arrival is not None:
+        if self.options.schedule is not None:
             if parsed.num_users:
                 print(
                     f"Note: -u {parsed.num_users} is not used: in an open loop requests start by "

@@ -27,6 +27,6 @@ class Share:
         """The numbers of this worker's requests, without end."""
         return itertools.count(self.index, self.count)
 
-    def request_id(self, number: int) -> str:
-        """How request `number` is called in the records: `<worker>-<number>`."""
-        return f"{self.index}-{number}"
+    def request_id(self, name: str) -> str:
+        """How a request is called in the records: `<worker>-<name>`, by `Talk.name`."""
+        return f"{self.index}-{name}"

@@ -21,6 +21,10 @@ def token_count(value: object, name: str) -> int | None:
     return value
 
 
+Message = dict[str, str]
+"""One message of a conversation, as the OpenAI API has it: `role` and `content`."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What a load test found at the server: the model to ask for, and in which dialect."""
@@ -33,7 +37,8 @@ class Target:
 class Ask:
     """What one request asks for: `output_tokens` exactly, where the server lets us insist.
 
-    With `exact` false it is the most. `dialect` is one of the protocol's own.
+    With `exact` false it is the most. `dialect` is one of the protocol's own. `history` is what
+    was said before, where the protocol is one of conversations.
     """
 
     model: str
@@ -41,6 +46,7 @@ class Ask:
     output_tokens: int
     exact: bool = True
     dialect: str = ""
+    history: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

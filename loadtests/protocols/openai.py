@@ -36,7 +36,8 @@ def _common(ask: Ask) -> dict[str, Any]:
 
 
 def _chat_body(ask: Ask) -> dict[str, Any]:
-    return {**_common(ask), "messages": [{"role": "user", "content": ask.prompt}]}
+    messages = [*ask.history, {"role": "user", "content": ask.prompt}]
+    return {**_common(ask), "messages": messages}
 
 
 def _completions_body(ask: Ask) -> dict[str, Any]:
@@ -79,6 +80,17 @@ def read(payload: bytes) -> Chunk:
         output_tokens=token_count(usage.get("completion_tokens"), "completion_tokens"),
         finished=choices[0].get("finish_reason") is not None,
     )
+
+
+def reply(payload: bytes) -> str:
+    """What an event of a good chat answer adds to the answer itself: no reasoning.
+
+    That is what a history keeps: chat templates drop the reasoning of earlier turns.
+    """
+    if payload.strip() == b"[DONE]":
+        return ""
+    choices = json.loads(payload).get("choices") or [{}]
+    return str((choices[0].get("delta") or {}).get("content") or "")
 
 
 def _model_names(document: Any) -> list[str]:

@@ -1,43 +1,11 @@
-import itertools
 import json
-import statistics
+import random
 
 import pytest
 
-from loadtests.arrivals import constant, poisson
 from loadtests.clock import RunClock
 from loadtests.errors import LoadError
-from loadtests.prompts import FileTokenizer, Prompts
-
-
-def test_constant_arrivals_do_not_drift():
-    times_s = list(itertools.islice(constant(3.0, 0), 30_001))
-    assert times_s[0] == 0
-    assert times_s[-1] == pytest.approx(10_000.0, abs=1e-9)
-
-
-def test_poisson_arrivals_have_the_rate_and_the_spread_of_a_poisson_process():
-    times_s = list(itertools.islice(poisson(50.0, 1), 20_000))
-    gaps_s = [b - a for a, b in itertools.pairwise(times_s)]
-    # The mean of n exponential gaps is known to within a few / sqrt(n); so is their deviation.
-    assert statistics.mean(gaps_s) == pytest.approx(0.02, rel=0.03)
-    assert statistics.stdev(gaps_s) == pytest.approx(0.02, rel=0.04)
-
-
-def test_arrivals_repeat_under_a_seed_and_differ_under_another():
-    first, again, other = (list(itertools.islice(poisson(5.0, s), 50)) for s in (7, 7, 8))
-    assert first == again
-    assert first != other
-
-
-def test_prompts_repeat_under_a_seed_and_none_is_like_another():
-    prompts = Prompts(64, seed=3)
-    texts = [prompts.prompt(number) for number in range(200)]
-    assert texts == [Prompts(64, seed=3).prompt(number) for number in range(200)]
-    assert len(set(texts)) == 200
-    assert all(len(text.split()) == 64 for text in texts)
-    # A shared beginning would be answered by a prefix cache.
-    assert len({tuple(text.split()[:8]) for text in texts}) == 200
+from loadtests.prompts import FileTokenizer, text_of
 
 
 class Bytes:
@@ -52,9 +20,13 @@ class Bytes:
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 17, 400])
-def test_with_a_tokenizer_the_length_is_exact(tokens):
-    prompts = Prompts(tokens, 0, Bytes())
-    assert all(len(Bytes().ids(prompts.prompt(number))) == tokens for number in range(20))
+@pytest.mark.parametrize("before", ["", "what was said before"])
+def test_with_a_tokenizer_the_length_is_exact(tokens, before):
+    tokens += len(Bytes().ids(before))
+    for number in range(20):
+        text = text_of(tokens, random.Random(number), Bytes(), before)
+        assert len(Bytes().ids(text)) == tokens
+        assert text.startswith(before)
 
 
 def test_a_length_that_cannot_be_met_is_said():
@@ -66,7 +38,7 @@ def test_a_length_that_cannot_be_met_is_said():
             return "ab"
 
     with pytest.raises(LoadError, match="exactly 3 tokens"):
-        Prompts(3, 0, Never()).prompt(0)
+        text_of(3, random.Random(0), Never())
 
 
 def test_a_real_tokenizer_file_is_read_and_a_broken_one_is_named(tmp_path):

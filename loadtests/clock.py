@@ -27,9 +27,16 @@ def _offset_ns() -> int:
 class RunClock:
     """Seconds since the start of the run. `epoch_s` is the wall-clock time of its zero."""
 
-    def __init__(self) -> None:
-        self._zero_ns = time.monotonic_ns()
+    def __init__(self, *, starts_in_s: float = 0.0, epoch_s: float | None = None) -> None:
+        """The zero is `starts_in_s` from now, or the wall-clock time that another process chose.
+
+        On one machine two such clocks agree to a microsecond, on two as well as their wall clocks.
+        """
         self._offset_ns = _offset_ns()
+        if epoch_s is None:
+            self._zero_ns = time.monotonic_ns() + round(starts_in_s * 1e9)
+        else:
+            self._zero_ns = round(epoch_s * 1e9) - self._offset_ns
         self.epoch_s = (self._zero_ns + self._offset_ns) / 1e9
         self.steps = 0
 

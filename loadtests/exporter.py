@@ -1,16 +1,18 @@
 """The client's own `/metrics` while a run goes on: for watching, never for reporting.
 
-Records are counted into buckets in batches, twice a second and with numpy, so that the histograms
-cost the event loop next to nothing.
+Records are counted into buckets in the batches in which they are stored, twice a second and with
+numpy, so that the histograms cost the event loop next to nothing.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,8 +24,9 @@ from prometheus_client.registry import Collector
 
 from loadtests.errors import LoadError
 from measure import client_metrics as names
+from measure import latency
 from measure.client_metrics import ClientMetric
-from measure.records import Record, Status
+from measure.records import Status
 
 HOST = "127.0.0.1"
 
@@ -65,24 +68,19 @@ class ClientCollector(Collector):
         self._requests = dict.fromkeys(Status, 0)
         self._output_tokens = 0
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Count finished requests."""
-        found: dict[str, list[float]] = {name: [] for name in self._histograms}
-        gaps = []
-        for record in records:
-            self._requests[record.status] += 1
-            self._output_tokens += record.output_tokens or 0
-            if record.first_content_s is None or record.sent_s is None:
-                continue
-            found[names.TTFT.name].append(record.first_content_s - record.sent_s)
-            found[names.TTFT_FROM_SCHEDULE.name].append(record.first_content_s - record.scheduled_s)
-            gaps.append(np.diff(record.chunk_s))
-            if record.last_content_s is not None and record.status is Status.OK:
-                found[names.E2E.name].append(record.last_content_s - record.sent_s)
-        for name, values in found.items():
-            self._histograms[name].add(np.asarray(values))
-        if gaps:
-            self._histograms[names.CHUNK_GAP.name].add(np.concatenate(gaps))
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count finished requests, a batch of records."""
+        table = pa.Table.from_batches([batch])
+        for ended in pc.value_counts(table.column("status")).to_pylist():
+            self._requests[Status(ended["values"])] += ended["counts"]
+        self._output_tokens += pc.sum(table.column("output_tokens")).as_py() or 0
+        for metric, values in (
+            (names.TTFT, latency.ttft_s(table)),
+            (names.TTFT_FROM_SCHEDULE, latency.ttft_from_schedule_s(table)),
+            (names.E2E, latency.e2e_s(table)),
+            (names.CHUNK_GAP, latency.chunk_gaps(table).gap_s),
+        ):
+            self._histograms[metric.name].add(values[~np.isnan(values)])
 
     def collect(self) -> Iterator[Metric]:
         """What Prometheus scrapes."""

@@ -43,25 +43,17 @@ def port(text: str) -> int:
     return int(text)
 
 
-def _slo(text: str) -> Slo:
+def _slo(text: str) -> str:
+    """Checked, and left as text: a master sends what was asked for to its workers."""
     try:
-        return Slo.parse(text)
+        Slo.parse(text)
     except MeasureError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _one_process(text: str) -> int:
-    raise argparse.ArgumentTypeError(
-        "several processes are not supported yet: one run is driven by one process"
-    )
+    return text
 
 
 def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -> None:
     """Add the options to Locust's parser. The first of `protocols` is the scenario's own."""
-    for action in parser._actions:
-        if action.dest in ("processes", "expect_workers"):
-            # Refused while arguments are read, before Locust forks anything.
-            action.type = _one_process
     load = parser.add_argument_group("Load (serving-lab)")
     load.add_argument("--model", default="", help="Served name; the only one there, if not given")
     load.add_argument(
@@ -159,9 +151,7 @@ def _add_run_arguments(run: argparse._ArgumentGroup) -> None:
         default=0.0,
         help="How much of the start does not count, e.g. 5s (default 0)",
     )
-    run.add_argument(
-        "--slo", type=_slo, default=Slo(), help="Service-level objective, e.g. ttft=0.5,itl=50ms"
-    )
+    run.add_argument("--slo", type=_slo, help="Service-level objective, e.g. ttft=0.5,itl=50ms")
     run.add_argument(
         "--metrics-port", type=port, default=0, help="Port of the client's /metrics (default: free)"
     )

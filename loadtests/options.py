@@ -51,6 +51,11 @@ class Options:
     transport: str
 
     @property
+    def streams(self) -> int:
+        """How many requests may be under way at once."""
+        return self.users if self.schedule is None else self.max_in_flight
+
+    @property
     def prompt_tokens(self) -> int:
         """About how long a usual prompt is."""
         return self.asking.workload.typical_tokens
@@ -58,8 +63,6 @@ class Options:
 
 def check(parsed: argparse.Namespace) -> Options:
     """The options as one checked whole. Raises `LoadError` with what cannot be meant."""
-    if getattr(parsed, "master", False) or getattr(parsed, "worker", False):
-        raise LoadError("--master and --worker are not supported yet: one process drives a run.")
     if not parsed.host:
         raise LoadError(
             "No server to load: give its base URL, for instance -H http://127.0.0.1:8000."
@@ -104,7 +107,7 @@ def check(parsed: argparse.Namespace) -> Options:
         duration_s=parsed.run_time,
         warmup_s=parsed.warmup,
         seed=parsed.seed,
-        slo=parsed.slo,
+        slo=Slo.parse(parsed.slo) if parsed.slo else Slo(),
         metrics_targets=Path(parsed.metrics_targets) if parsed.metrics_targets else None,
         metrics_port=parsed.metrics_port,
         tokenizer=tokenizer,

@@ -1,10 +1,10 @@
-"""Where finished requests go: the run store, Locust's statistics, the live metrics.
+"""Where finished requests go: the run store (or the master that keeps it), Locust's statistics.
 
 Also keeps what the client must say of itself at the end: CPU, loop lag, most requests in flight.
 """
 
 import time
-from typing import Any
+from typing import Protocol
 
 import gevent
 import numpy as np
@@ -13,35 +13,36 @@ from locust.env import Environment
 from loadtests.clock import RunClock
 from loadtests.cores import core_wait_s
 from loadtests.errors import StreamError
-from loadtests.exporter import ClientCollector
 from measure.errors import MeasureError
 from measure.records import Record, Status
-from measure.store import RunWriter
 from measure.verdict import ClientStats
 
-_EXPORT_S = 0.5
 _LAG_PERIOD_S = 0.05
 
 
-class Recorder:
-    """Takes the records of one run. Two greenlets export and watch the loop until `close`."""
+class Sink(Protocol):
+    """What keeps records."""
 
-    def __init__(
-        self, writer: RunWriter, collector: ClientCollector, environment: Environment,
-        clock: RunClock, name: str,
-    ) -> None:  # fmt: skip
-        self._writer = writer
-        self._collector = collector
+    def append(self, record: Record) -> None:
+        """Keep it; raises `MeasureError` if that is not possible."""
+
+
+class Recorder:
+    """Takes the records of one process. A greenlet watches its event loop until `close`."""
+
+    def __init__(self, sink: Sink, environment: Environment, clock: RunClock, name: str) -> None:
+        """`name` is what Locust's own statistics call the requests."""
+        self._sink = sink
         assert environment.runner is not None
         self._quit = environment.runner.quit
         self._events = environment.events
         self._clock = clock
         self._name = name
-        self._waiting: list[Record] = []
         self._cpu_at_start_s = time.process_time()
         self._core_wait_at_start_s = core_wait_s()
         self._lags_s: list[float] = []
-        self._greenlets = [gevent.spawn(self._export_often), gevent.spawn(self._watch_loop)]
+        self._watching = gevent.spawn(self._watch_loop)
+        self._closed_s: float | None = None
         self.in_flight = 0
         self.max_in_flight = 0
         self.cap_hits = 0
@@ -72,11 +73,15 @@ class Recorder:
         """An arrival of the schedule that was never sent."""
         self._take(record, 0)
 
-    def close(self) -> dict[str, Any]:
-        """Write what is left and finish the run. Returns its summary; raises `MeasureError`."""
-        gevent.killall(self._greenlets)
-        now_s = self._clock.now_s()
-        stats = ClientStats(
+    def close(self) -> None:
+        """The last request has ended: nothing is measured any more."""
+        self._watching.kill()
+        self._closed_s = self._clock.now_s()
+
+    def stats(self) -> ClientStats:
+        """What this process says of itself, up to now or to `close`."""
+        now_s = self._clock.now_s() if self._closed_s is None else self._closed_s
+        return ClientStats(
             cpu_s=time.process_time() - self._cpu_at_start_s,
             core_wait_s=core_wait_s() - self._core_wait_at_start_s,
             wall_s=now_s,
@@ -85,17 +90,12 @@ class Recorder:
             cap_hits=self.cap_hits,
             end_s=now_s if self.end_s is None else self.end_s,
         )
-        # The files come first: the live metrics are only for watching.
-        summary = self._writer.close(stats)
-        self._export()
-        return summary
 
     def _take(self, record: Record, received_bytes: int) -> None:
         try:
-            self._writer.append(record)
+            self._sink.append(record)
         except MeasureError as error:
             self._give_up(error)
-        self._waiting.append(record)
         if record.status is Status.CANCELLED:
             return
         failed = None if record.status is Status.OK else StreamError(record.error or record.status)
@@ -111,20 +111,11 @@ class Recorder:
             context={},
         )
 
-    def _export_often(self) -> None:
-        while True:
-            gevent.sleep(_EXPORT_S)
-            self._export()
-
     def _give_up(self, error: MeasureError) -> None:
         """Records cannot be kept any more: a load that is not recorded is not worth sending."""
         if self.failure is None:
             self.failure = error
             gevent.spawn(self._quit)
-
-    def _export(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._collector.add(waiting)
 
     def _watch_loop(self) -> None:
         while True:

@@ -1,113 +1,44 @@
 """One load test inside one Locust process: its options, its run, and Locust's events around it.
 
-`begin` is what a scenario's user class calls for itself when its file is loaded. Then Locust
-drives: command line -> `init` (options and server are checked, nothing runs yet) -> `test_start`
-(the run folder is made) -> `test_stopping` (the end of the window) -> `test_stop` (the run is
-written whole) -> `quit` (the table is printed, after Locust's own).
+A scenario's user class makes one for itself when its file is loaded. Then Locust drives: command
+line -> `init` (options and server are checked, nothing runs yet) -> `test_start` (the run folder
+is made) -> `test_stopping` (the end of the window) -> `test_stop` (the run is written whole) ->
+`quit` (the table is printed, after Locust's own).
+
+With --processes, or --master and --worker, each process has one. The master's keeps the run, and
+the workers' learn from it what is asked (`messages.py`).
 """
 
-import contextlib
-import gc
-import os
-import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gevent
-import locust
-import pyarrow as pa
-from gevent.event import Event
 from locust import events
 from locust.env import Environment
+from locust.runners import MasterRunner as LocustMaster
+from locust.runners import WorkerRunner as LocustWorker
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from loadtests import flags
+from loadtests import flags, process
 from loadtests import options as opts
-from loadtests.clock import RunClock
 from loadtests.errors import LoadError
-from loadtests.exporter import ClientCollector, Exporter
+from loadtests.master import Crew, MasterRun
 from loadtests.options import Options
 from loadtests.protocols.contract import Target
-from loadtests.recorder import Recorder
 from loadtests.report import print_report
-from loadtests.share import Share
-from loadtests.stream import Sweeper, kernel_stamps_kept_on
+from loadtests.run import LEAD_S, ActiveRun, Ended, LocalRun, Run
 from loadtests.talk import Talk
+from loadtests.worker import Worker
 from loadtests.workload import Turn
 from measure.errors import MeasureError
-from measure.manifest import CLOSED_LOOP, new_manifest, new_run_id
-from measure.store import RunWriter
+from measure.manifest import CLOSED_LOOP
 
-_LAB_HOME = Path(__file__).resolve().parent.parent / ".lab"
-
-
-class ActiveRun:
-    """What users need while a run goes on."""
-
-    def __init__(self, session: "Session", environment: Environment) -> None:
-        """Make the run folder and start recording. Raises `MeasureError` or `LoadError`."""
-        options = session.options
-        now = datetime.now(UTC).astimezone()
-        self.clock = RunClock()
-        engine = str(options.engine.get("name") or "server")
-        run_id = new_run_id(engine, session.scenario, now)
-        self.path = session.run_dir(run_id)
-        # From the web page it is not what the command line said.
-        users = environment.runner.target_user_count if environment.runner else options.users
-        manifest = new_manifest(
-            run_id=self.path.name,
-            epoch_s=self.clock.epoch_s,
-            load=session.load_facts(users),
-            engine={"model": session.target.model, **options.engine},
-            slo=options.slo,
-            versions={"locust": locust.__version__, "gevent": version("gevent")},
-        )
-        self.share = Share()
-        self.stopping = Event()
-        self._numbers = self.share.numbers()
-        self._resources = contextlib.ExitStack()
-        self._resources.enter_context(kernel_stamps_kept_on())
-        self.sweeper = Sweeper(self.clock)
-        self._resources.callback(self.sweeper.close)
-        collector = ClientCollector(
-            self.path.name, session.scenario,
-            lambda: (self.recorder.in_flight, self.recorder.loop_lag_s),
-        )  # fmt: skip
-        labels = {"job": "client", "instance": self.path.name}
-        exporter = Exporter(
-            collector, port=options.metrics_port, targets=_targets(options), labels=labels
-        )
-        self._resources.callback(exporter.close)
-        writer = RunWriter.create(self.path, manifest)
-        self.recorder = Recorder(
-            writer, collector, environment, self.clock, f"{session.scenario} {session.target.model}"
-        )
-
-    def next_number(self) -> int:
-        """The number of this process's next request; each makes its own prompt."""
-        return next(self._numbers)
-
-    def wire_id(self, name: str) -> str:
-        """What a request is called on the wire, unlike any of another run."""
-        return f"{self.path.name}-{self.share.request_id(name)}"
-
-    def stop_offering(self) -> None:
-        """The load ends now; what is in flight may still come in."""
-        if not self.stopping.is_set():
-            self.recorder.end_s = self.clock.now_s()
-            self.stopping.set()
-
-    def close(self) -> dict[str, Any]:
-        """Write the run whole; its summary. Raises `MeasureError`; finished records stay."""
-        self.stop_offering()
-        try:
-            return self.recorder.close()
-        finally:
-            self._resources.close()
+# A run's clock begins when its folder is made, after Locust's own timer has: this much later that
+# one ends the load too, should ours not have.
+_BEGINNING_S = LEAD_S + 0.5
 
 
 class Session:
@@ -120,12 +51,17 @@ class Session:
         self, scenario: str, protocols: tuple[str, ...], find_target: Callable[[Options], Target]
     ) -> None:
         self.scenario = scenario
-        self.run: ActiveRun | None = None
+        self.run: Run | None = None
         self.count_tokens: Callable[[str], int] | None = None
         self._protocols = protocols
         self._find_target = find_target
         self._runs = 0
-        self._report: tuple[Path, dict[str, Any]] | None = None
+        self._report: Ended | None = None
+        self._crew: Crew | None = None
+        self._worker: Worker | None = None
+        self._own_options: set[str] = set()
+        self._writes_csv = False
+        process.end_with_parent()
         events.init_command_line_parser.add_listener(self._add_arguments)
         events.init.add_listener(self._prepare)
         events.test_start.add_listener(self._start)
@@ -136,8 +72,13 @@ class Session:
     @property
     def active(self) -> ActiveRun:
         """The run that goes on. Users exist only while there is one."""
-        assert self.run is not None
-        return self.run
+        assert self.run is not None and self.run.active is not None
+        return self.run.active
+
+    @property
+    def name(self) -> str:
+        """The scenario and the model, as Locust's own statistics have them."""
+        return f"{self.scenario} {self.target.model}"
 
     def run_dir(self, run_id: str) -> Path:
         """The folder of the next run; from the web page a test can be started again."""
@@ -163,9 +104,7 @@ class Session:
 
     def schedule_ended(self, environment: Environment, after: Callable[[], Any]) -> None:
         """The schedule had an end: the load ends with it, `after` its answers have come."""
-        runner, parsed = environment.runner, environment.parsed_options
-        assert runner is not None
-        end = runner.stop if parsed is not None and not parsed.headless else runner.quit
+        end = process.ender(environment) if self._worker is None else self._worker.finished
 
         def wait_and_end() -> None:
             after()
@@ -173,8 +112,23 @@ class Session:
 
         gevent.spawn(wait_and_end)
 
-    def load_facts(self, users: int) -> dict[str, Any]:
-        """The manifest's `load`."""
+    def manifest_facts(self, users: int, workers: int) -> dict[str, Any]:
+        """What the manifest holds of the test."""
+        return {
+            "load": self._load_facts(users, workers),
+            "engine": {"model": self.target.model, **self.options.engine},
+        }
+
+    def prepare(self, parsed: Namespace) -> None:
+        """Check what was asked for and the server, and get ready. Raises `LoadError`."""
+        self.options = opts.check(parsed)
+        tokenizer = self.options.tokenizer
+        if tokenizer is not None:
+            self.count_tokens = lambda text: len(tokenizer.ids(text))
+        self.target = self._find_target(self.options)
+        process.warm_up()
+
+    def _load_facts(self, users: int, workers: int) -> dict[str, Any]:
         options = self.options
         arrival: dict[str, Any] = (
             {"kind": CLOSED_LOOP, "users": users}
@@ -193,27 +147,34 @@ class Session:
             "prompt": options.asking.facts,
             "output_tokens": options.asking.workload.output_facts,
             "seed": options.seed,
-            "workers": 1,
+            "workers": workers,
         }
 
     def _add_arguments(self, parser: ArgumentParser, **_: Any) -> None:
+        locusts = {action.dest for action in parser._actions}
         flags.add_arguments(parser, self._protocols)
+        self._own_options = {action.dest for action in parser._actions} - locusts
 
     def _prepare(self, environment: Environment, **_: Any) -> None:
         parsed = environment.parsed_options
         assert parsed is not None
-        _interrupt_main_greenlet_only()
+        if isinstance(environment.runner, LocustWorker):
+            process.interrupt_main_greenlet_only(later=lambda: self.run is not None)
+            process.warm_up()
+            self._worker = Worker(self, environment)
+            return
+        process.interrupt_main_greenlet_only()
+        self._writes_csv = bool(parsed.csv_prefix)
         try:
-            self.options = opts.check(parsed)
-            tokenizer = self.options.tokenizer
-            if tokenizer is not None:
-                self.count_tokens = lambda text: len(tokenizer.ids(text))
-            self.target = self._find_target(self.options)
-            _warm_up()
+            self.prepare(parsed)
         except LoadError as error:
-            _refuse(str(error))
+            process.refuse(str(error))
         except KeyboardInterrupt:
-            _refuse("interrupted; the load test has not begun.")
+            process.refuse("interrupted; the load test has not begun.")
+        if isinstance(environment.runner, LocustMaster):
+            self._crew = Crew(environment.runner)
+        if parsed.headless and parsed.run_time:
+            parsed.run_time += _BEGINNING_S
         if self.options.schedule is not None:
             if parsed.num_users:
                 print(
@@ -221,14 +182,39 @@ class Session:
                     "the arrival process, however many are under way.",
                     file=sys.stderr,
                 )
-            # One Locust user is the dispatcher of all requests.
-            parsed.num_users, parsed.spawn_rate = 1, 1
+            # One Locust user of each process is the dispatcher of all its requests.
+            parsed.num_users = parsed.spawn_rate = (
+                1 if self._crew is None else parsed.expect_workers
+            )
 
     def _start(self, environment: Environment, **_: Any) -> None:
+        if self._worker is not None:
+            self.run = self._worker.start()
+            return
         try:
-            self.run = ActiveRun(self, environment)
+            if self._crew is None:
+                closed_loop = self.options.schedule is None
+                process.allow_open_files(self.options.streams, all_of_them=closed_loop)
+                run: LocalRun | MasterRun = LocalRun(self, environment)
+            else:
+                run = MasterRun(self, environment, self._crew, self._asked(environment))
+            self.run = run
         except (LoadError, MeasureError) as error:
-            _refuse(str(error))
+            process.refuse(str(error))
+        # Users come at the rate asked for from the zero of the run on.
+        if self.options.schedule is None:
+            gevent.sleep(max(0.0, -run.clock.now_s()))
+
+    def _asked(self, environment: Environment) -> dict[str, Any]:
+        """What workers must know of the command line, which may not be theirs."""
+        parsed = vars(environment.parsed_options)
+        names = self._own_options | {"num_users", "spawn_rate"}
+        asked = {name: parsed[name] for name in names if name in parsed}
+        return asked | {
+            "host": self.options.host,
+            "model": self.target.model,
+            "run_time": self.options.duration_s,
+        }
 
     def _stopping(self, **_: Any) -> None:
         if self.run is not None:
@@ -239,58 +225,29 @@ class Session:
             return
         run, self.run = self.run, None
         try:
-            summary = run.close()
+            ended = run.close()
         except MeasureError as error:
             environment.process_exit_code = 1
             print(f"\n{error}", file=sys.stderr)
             return
-        if run.recorder.failure is not None:
+        if ended is None:
+            return
+        if ended.failure is not None:
             environment.process_exit_code = 1
-            print(f"\n{run.recorder.failure}", file=sys.stderr)
-        self._report = (run.path, summary)
+            print(f"\n{ended.failure}", file=sys.stderr)
+        self._report = ended
         parsed = environment.parsed_options
         if parsed is not None and not parsed.headless:
-            self._quit()
+            self._print()
+
+    def _print(self) -> None:
+        if self._report is not None:
+            report, self._report = self._report, None
+            print_report(report.path, report.summary)
 
     def _quit(self, **_: Any) -> None:
         # Locust's own tables come first: `quit` is its last event.
-        if self._report is not None:
-            report, self._report = self._report, None
-            print_report(*report)
-
-
-def _refuse(message: str) -> NoReturn:
-    """End before anything has started. Locust turns exceptions in listeners into tracebacks."""
-    print(f"locust: error: {message}", file=sys.stderr, flush=True)
-    sys.exit(1)
-
-
-def _interrupt_main_greenlet_only() -> None:
-    """Let Ctrl-C reach Locust, whatever greenlet is running at that moment.
-
-    Python raises KeyboardInterrupt in the middle of whichever greenlet runs; in one that is a
-    `Thread` (the metrics server, the run writer) it is swallowed and the load test goes on, in
-    the event loop's own callback it would tear a read apart. Through gevent it goes to the main
-    greenlet, where Locust waits for it. A shell that had us ignore it is obeyed.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        hub = gevent.get_hub()
-        gevent.signal_handler(
-            signal.SIGINT, lambda: hub.handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
-        )
-
-
-def _warm_up() -> None:
-    """Have everything imported that would otherwise hold up the first requests of a run."""
-    # pyarrow imports pandas with the first list it converts: half a second.
-    pa.array([0.0])
-    # What is there by now stays: collections during the run need not look through it.
-    gc.collect()
-    gc.freeze()
-
-
-def _targets(options: Options) -> Path | None:
-    if options.metrics_targets is not None:
-        return options.metrics_targets
-    targets = Path(os.environ.get("SERVING_LAB_HOME") or _LAB_HOME) / "targets"
-    return targets if targets.is_dir() else None
+        self._print()
+        if self._writes_csv:
+            # Locust writes these files every second and not at the end.
+            gevent.sleep(CSV_STATS_INTERVAL_SEC + 0.1)

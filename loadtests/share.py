@@ -27,6 +27,10 @@ class Share:
         """The numbers of this worker's requests, without end."""
         return itertools.count(self.index, self.count)
 
+    def part(self, total: int) -> int:
+        """How many of `total` things are this worker's, at least one."""
+        return max(1, (total + self.count - 1 - self.index) // self.count)
+
     def request_id(self, name: str) -> str:
         """How a request is called in the records: `<worker>-<name>`, by `Talk.name`."""
         return f"{self.index}-{name}"

@@ -103,6 +103,9 @@ class LoadUser(User):
     @task
     def load(self) -> None:
         """One conversation of a closed loop, or the whole of an open one."""
+        if self.session.run is None:
+            # A worker that came while the run went on: Locust gives it users all the same.
+            raise StopUser
         if self.session.options.schedule is None:
             self._next_of_closed_loop()
         else:
@@ -111,6 +114,8 @@ class LoadUser(User):
 
     def _next_of_closed_loop(self) -> None:
         run = self.session.active
+        if run.stopping.is_set():
+            raise StopUser
         talk = Talk(run.next_number())
         request = self.build(talk)
         if self._client is None:
@@ -161,13 +166,15 @@ class LoadUser(User):
 
     def _open_loop(self) -> None:
         run, options = self.session.active, self.session.options
-        offsets_s = run.share.of(self.session.arrival_offsets())
+        if not run.may_dispatch():
+            # Users of a worker that was lost, which Locust moved here.
+            run.stopping.wait()
+            return
         flying, idle = Group(), list[Any]()
         alarm = new_alarm(run.clock, run.stopping)
         # Requests that were given a time and that nothing is recorded of yet.
         due_s: dict[str, float] = {}
-        begin_s = run.clock.now_s()
-        schedule_s = (begin_s + offset_s for offset_s in offsets_s)
+        schedule_s = run.share.of(self.session.arrival_offsets())
         try:
             for scheduled_s in schedule_s:
                 talk = Talk(run.next_number())
@@ -193,7 +200,7 @@ class LoadUser(User):
     def _may_start(self, talk: Talk, due_s: dict[str, float]) -> bool:
         """Whether one more request may be under way; if not, it is recorded as dropped."""
         run = self.session.active
-        if self._under_way < self.session.options.max_in_flight:
+        if self._under_way < run.share.part(self.session.options.max_in_flight):
             self._under_way += 1
             return True
         run.recorder.dropped(self._unsent(talk.name, due_s.pop(talk.name), DROPPED))

@@ -327,7 +327,6 @@ def test_a_server_that_refuses_the_request_is_quoted(reference, locust, tmp_path
     [
         ([], 1, "No server to load"),
         (["-H", "http://x", "--warmup", "soon"], 2, "not a duration"),
-        (["-H", "http://x", "--processes", "2"], 2, "not supported yet"),
         (["-H", "http://x", "-u", "-3"], 1, "-u -3 is no number of users"),
     ],
 )

@@ -11,6 +11,7 @@ from loadtests.wire import Timeouts
 from measure.durations import parse_duration_s
 from measure.errors import MeasureError
 from measure.slo import Slo
+from measure.warmup import Warmup
 
 
 def seconds(text: str) -> float:
@@ -41,6 +42,15 @@ def port(text: str) -> int:
     if not re.fullmatch(r"\d+", text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
     return int(text)
+
+
+def _warmup(text: str) -> str:
+    """Checked, and left as text as the SLO is."""
+    try:
+        Warmup.parse(text)
+    except MeasureError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _slo(text: str) -> str:
@@ -147,9 +157,10 @@ def _add_run_arguments(run: argparse._ArgumentGroup) -> None:
     )
     run.add_argument(
         "--warmup",
-        type=seconds,
-        default=0.0,
-        help="How much of the start does not count, e.g. 5s (default 0)",
+        type=_warmup,
+        default="0s",
+        help="How much of the start does not count: a time (5s), a number of answers (200req), or "
+        "auto: until latency is steady (default 0s)",
     )
     run.add_argument("--slo", type=_slo, help="Service-level objective, e.g. ttft=0.5,itl=50ms")
     run.add_argument(

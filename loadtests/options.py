@@ -15,6 +15,7 @@ from loadtests.schedule import ArrivalFlags, Schedule, schedule_of
 from loadtests.wire import Timeouts, split_url
 from measure.slo import Slo
 from measure.store import LOGS
+from measure.warmup import Warmup
 
 GRPC = ("kserve-infer", "kserve-grpc")
 """The protocols whose server may be given as `host:port` or `grpc://host:port`."""
@@ -39,7 +40,7 @@ class Options:
     schedule: Schedule | None
     users: int
     duration_s: float | None
-    warmup_s: float
+    warmup: Warmup
     seed: int
     slo: Slo
     metrics_targets: Path | None
@@ -79,10 +80,9 @@ def check(parsed: argparse.Namespace) -> Options:
     spawn_rate = getattr(parsed, "spawn_rate", None)
     if spawn_rate is not None and not 0 < spawn_rate < math.inf:
         raise LoadError(f"-r {spawn_rate:g} is no number of users to start a second above 0.")
-    if parsed.run_time and parsed.warmup >= parsed.run_time:
-        raise LoadError(
-            f"--warmup {parsed.warmup:g}s leaves nothing of a run of {parsed.run_time:g} s (-t)."
-        )
+    warmup = Warmup.parse(parsed.warmup)
+    if parsed.run_time and (warmup.duration_s or 0.0) >= parsed.run_time:
+        raise LoadError(f"--warmup {warmup} leaves nothing of a run of {parsed.run_time:g} s (-t).")
     schedule = schedule_of(_flags(ArrivalFlags, parsed), parsed.run_time)
     tokenizer_path = _existing(parsed.tokenizer, "--tokenizer")
     tokenizer = FileTokenizer(tokenizer_path) if tokenizer_path else None
@@ -105,7 +105,7 @@ def check(parsed: argparse.Namespace) -> Options:
         schedule=schedule,
         users=parsed.num_users or 1,
         duration_s=parsed.run_time,
-        warmup_s=parsed.warmup,
+        warmup=warmup,
         seed=parsed.seed,
         slo=Slo.parse(parsed.slo) if parsed.slo else Slo(),
         metrics_targets=Path(parsed.metrics_targets) if parsed.metrics_targets else None,

@@ -143,7 +143,7 @@ class Session:
             "host": options.host,
             "arrival": arrival,
             "duration_s": options.duration_s,
-            "warmup_s": options.warmup_s,
+            "warmup": options.warmup.as_dict(),
             "prompt": options.asking.facts,
             "output_tokens": options.asking.workload.output_facts,
             "seed": options.seed,

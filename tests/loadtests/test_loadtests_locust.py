@@ -326,7 +326,7 @@ def test_a_server_that_refuses_the_request_is_quoted(reference, locust, tmp_path
     ("flags", "code", "said"),
     [
         ([], 1, "No server to load"),
-        (["-H", "http://x", "--warmup", "soon"], 2, "not a duration"),
+        (["-H", "http://x", "--warmup", "soon"], 2, "200req"),
         (["-H", "http://x", "-u", "-3"], 1, "-u -3 is no number of users"),
     ],
 )

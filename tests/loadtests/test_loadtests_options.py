@@ -27,7 +27,7 @@ def test_what_is_asked_for_is_what_is_meant():
         "-H", f"{URL}/", "-u", "8", "-t", "60", "--model", "m", "--warmup", "5s", "--slo",
         "ttft=0.5", "--gap-timeout", "2m", "--prompt-tokens", "7",
     )  # fmt: skip
-    assert (got.host, got.model, got.users, got.warmup_s) == (URL, "m", 8, 5.0)
+    assert (got.host, got.model, got.users, str(got.warmup)) == (URL, "m", 8, "5s")
     assert (got.protocol, got.prompt_tokens, got.schedule) == ("openai-completions", 7, None)
     assert len(got.asking.workload.turn(0).prompt.split()) == 7
     assert (got.timeouts.gap_s, got.slo.ttft_s) == (120.0, 0.5)
@@ -73,7 +73,8 @@ def test_options_that_do_not_go_together_are_refused(flags, said):
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
-        ("--warmup", "soon", "not a duration"),
+        ("--warmup", "soon", "200req"),
+        ("--warmup", "0req", "200req"),
         ("--total-timeout", "0s", "above zero"),
         ("--slo", "speed=1", "SLO"),
         ("--protocol", "soap", "invalid choice"),

@@ -8,6 +8,7 @@ from dashboard.quantities import LEVEL_TITLES
 from dashboard.runs import LoadedRun
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Mark, Mood, Tile
+from measure.arrival import in_words
 from measure.store import Run
 from measure.window import is_open_loop
 
@@ -20,12 +21,8 @@ def render(loaded: Sequence[LoadedRun], lines: Mapping[str, Line]) -> str:
 
 
 def load_in_words(manifest: Mapping[str, Any]) -> str:
-    """`16 users`, `poisson 4/s`: what was asked of the server."""
-    arrival = manifest["load"]["arrival"]
-    if is_open_loop(dict(manifest)):
-        return f"{arrival['kind']} {units.show(arrival.get('rate_rps'), 'rps')}"
-    users = arrival.get("users")
-    return f"{users} {'user' if users == 1 else 'users'}" if users else str(arrival["kind"])
+    """`16 users`, `poisson 4 requests/s`: what was asked of the server."""
+    return in_words(manifest["load"]["arrival"])
 
 
 def _tile(run: Run, name: str, line: Line) -> Tile:

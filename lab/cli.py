@@ -1,26 +1,23 @@
-"""The `lab` command. Each command is a few lines over the rooms; errors end here.
+"""The `lab` command. Each command is a few lines over the rooms; `lab.terminal` ends errors.
 
 What only some commands need (pandas, Arrow) they import themselves: `lab ps` must not wait for it.
 """
 
-import functools
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lab import services, tables
 from lab.errors import LabError
+from lab.run_command import run_command
+from lab.terminal import EngineName, InstanceName, Model, Settings, console, guarded, say
 from measure.durations import parse_duration_s
-from measure.errors import MeasureError
 from servers import instances, knobs, supervisor
-from servers.errors import ServerError
 from servers.paths import log_file
 
 app = typer.Typer(
@@ -29,50 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Launch real model servers, load them, and see what a setting does to the tail.",
 )
-# A file or a pipe has no width of its own; 80 columns would cut the tables.
-PIPE_WIDTH = None if sys.stdout.isatty() else 140
-console = Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-EngineName = Annotated[
-    str, typer.Argument(metavar="ENGINE", help="An engine, such as vllm or triton.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob; may be given several times."),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(help="A Hugging Face folder or id; 'tiny' for the small random one."),
-]
-InstanceName = Annotated[str | None, typer.Option("--name", help="The instance's name.")]
-
-
-def say(text: str) -> None:
-    """Progress for the person at the terminal, exactly as it is (no markup)."""
-    console.print(text, markup=False)
-
-
-def guarded(command: F) -> F:
-    """Errors a person can act on become a paragraph and exit code 1; Ctrl-C becomes 130."""
-
-    @functools.wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (LabError, MeasureError, ServerError) as problem:
-            errors.print(f"error: {problem}", markup=False)
-            raise typer.Exit(1) from None
-        except OSError as problem:
-            errors.print(f"error: the system refused: {problem}", markup=False)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            errors.print("interrupted")
-            raise typer.Exit(130) from None
-
-    return wrapper  # type: ignore[return-value]
 
 
 @app.command()
@@ -162,63 +115,7 @@ def down(
         say("nothing was running")
 
 
-@app.command("run")
-@guarded
-def run_command(
-    engine: EngineName,
-    scenario: Annotated[str, typer.Option(help="chat, completion or classify.")] = "chat",
-    settings: Settings = None,
-    model: Model = None,
-    name: InstanceName = None,
-    users: Annotated[int | None, typer.Option(help="Closed loop: this many users.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Open loop: arrivals a second.")] = None,
-    arrival: Annotated[str, typer.Option(help="Open loop: poisson or constant.")] = "poisson",
-    duration: Annotated[str, typer.Option(help="How long, warm-up included.")] = "30s",
-    warmup: Annotated[str, typer.Option(help="How much of the start does not count.")] = "5s",
-    prompt_tokens: Annotated[int, typer.Option(help="Tokens in a prompt.")] = 64,
-    output_tokens: Annotated[int, typer.Option(help="Tokens asked for.")] = 32,
-    seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
-    slo: Annotated[str, typer.Option(help="For goodput, such as ttft=0.5,itl=0.05.")] = "",
-    transport: Annotated[str, typer.Option(help="classify: grpc or http.")] = "grpc",
-    protocol: Annotated[
-        str, typer.Option(help="Such as kserve-grpc or tgi; the scenario's usual one if left out.")
-    ] = "",
-) -> None:
-    """One experiment: the engine as set, one load, one run folder.
-
-    An instance of that name with other settings is started anew. Without --users and --rate,
-    four users ask in a closed loop.
-    """
-    from lab import experiment, reports
-    from lab.load import Load, validated
-
-    load = validated(
-        Load(
-            scenario=scenario,
-            duration_s=parse_duration_s(duration),
-            warmup_s=parse_duration_s(warmup),
-            users=4 if users is None and rate is None else users,
-            rate_rps=rate,
-            arrival=arrival,
-            prompt_tokens=prompt_tokens,
-            output_tokens=output_tokens,
-            seed=seed,
-            slo=slo,
-            transport=transport,
-            protocol=protocol,
-        )
-    )
-    kind = services.find(engine)
-    experiment.protocol_of(kind, load)
-    instance = experiment.ensure_instance(
-        kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model
-    )
-    outcome = experiment.run(kind, instance, load, console)
-    reports.print_run(console, outcome.run)
-    if outcome.interrupted:
-        raise typer.Exit(130)
-    if not outcome.run.summary["requests"]["ok"]:
-        raise experiment.nothing_answered(outcome.run)
+app.command("run")(guarded(run_command))
 
 
 @app.command()

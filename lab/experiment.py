@@ -15,7 +15,7 @@ from dashboard import runs
 from lab import scrapes, services
 from lab.driving import drive
 from lab.errors import LabError
-from lab.load import SCENARIOS, Load, locust_argv, protocol_for
+from lab.load import SCENARIOS, Load, check_protocol, in_words, locust_argv, protocol_for
 from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
@@ -64,6 +64,7 @@ def protocol_of(engine: Engine, load: Load) -> str:
                 f"{engine.title} does not answer --protocol {load.protocol}; it answers "
                 f"{', '.join(engine.protocols)}."
             )
+        check_protocol(load, load.protocol)
         return load.protocol
     protocol = protocol_for(load.scenario, engine.protocols)
     if protocol is None:
@@ -72,6 +73,7 @@ def protocol_of(engine: Engine, load: Load) -> str:
             f"{engine.title} cannot answer the scenario '{load.scenario}'. "
             f"Scenarios for it: {', '.join(fitting) or 'none'}."
         )
+    check_protocol(load, protocol)
     return protocol
 
 
@@ -104,7 +106,7 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
             engine_json=engine_json,
         )
         locust_log = Path(scratch) / "locust.log"
-        what = f"{load.scenario} on {instance.name}, {_shape(load)}, {load.duration_s:g} s"
+        what = f"{load.scenario} on {instance.name}, {in_words(load)}, {load.duration_s:g} s"
         exit_code, interrupted = drive(argv, locust_log, what, load.duration_s, console)
         if not (run_dir / "manifest.json").exists():
             if interrupted:
@@ -164,10 +166,6 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
         "device": instance.device,
         "neighbours": neighbours,
     }
-
-
-def _shape(load: Load) -> str:
-    return f"{load.users} users" if load.users is not None else f"{load.rate_rps:g} requests/s"
 
 
 def _new_folder(run_id: str) -> Path:

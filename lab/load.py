@@ -1,16 +1,17 @@
 """What a load is, and the `locust` command line that drives it. Pure."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import LabError
+from loadtests.asking import PromptFlags, asking_of, must_fit
+from loadtests.errors import LoadError
+from loadtests.schedule import ArrivalFlags, schedule_of
 from measure.slo import Slo
 from servers.paths import ROOT
 
-ARRIVALS = ("poisson", "constant")
 TRANSPORTS = ("grpc", "http")
 # The protocols a scenario can speak, the usual one first.
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
@@ -20,9 +21,17 @@ SCENARIOS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Short enough for an engine on a laptop.
+PROMPT_TOKENS, OUTPUT_TOKENS = "64", "32"
+NO_ARRIVALS, USUAL_PROMPTS = ArrivalFlags(), PromptFlags()
+
+
 @dataclass(frozen=True)
 class Load:
-    """One load: a closed loop of `users`, or an open loop of `rate_rps` arrivals a second.
+    """One load: a closed loop of `users`, or an open loop with the `arrivals` asked for.
+
+    What no flag says of prompts and answers is `PROMPT_TOKENS` and `OUTPUT_TOKENS`, or what the
+    trace or the dataset says.
 
     Without a `protocol` it is the usual one of the scenario that the engine answers.
     """
@@ -31,10 +40,9 @@ class Load:
     duration_s: float
     warmup_s: float
     users: int | None = None
-    rate_rps: float | None = None
-    arrival: str = "poisson"
-    prompt_tokens: int = 64
-    output_tokens: int = 32
+    arrivals: ArrivalFlags = NO_ARRIVALS
+    prompts: PromptFlags = USUAL_PROMPTS
+    tokenizer: str = ""
     seed: int = 0
     slo: str = ""
     transport: str = "grpc"
@@ -47,7 +55,7 @@ def validated(load: Load) -> Load:
         raise LabError(
             f"There is no scenario '{load.scenario}'. The scenarios are {', '.join(SCENARIOS)}."
         )
-    if (load.users is None) == (load.rate_rps is None):
+    if (load.users is None) == (load.arrivals == NO_ARRIVALS):
         raise LabError(
             "Say either --users N (closed loop: each user waits for its answer) or --rate R "
             "(open loop: R arrivals a second, whatever the server does), and not both."
@@ -55,8 +63,6 @@ def validated(load: Load) -> Load:
     for name, value, least in (
         ("--users", load.users, 1),
         ("--duration", load.duration_s, 1.0),
-        ("--prompt-tokens", load.prompt_tokens, 1),
-        ("--output-tokens", load.output_tokens, 1),
     ):
         if value is not None and value < least:
             raise LabError(f"{name} is {value:g}, and must be at least {least:g}.")
@@ -65,14 +71,8 @@ def validated(load: Load) -> Load:
             f"--duration is {load.duration_s:g} s, and Locust runs for whole seconds: "
             f"write {int(load.duration_s) + 1}s."
         )
-    if load.rate_rps is not None and not 0 < load.rate_rps < math.inf:
-        raise LabError(f"--rate is {load.rate_rps:g}; it must be a number of requests above 0.")
-    for option, chosen, known in (
-        ("--arrival", load.arrival, ARRIVALS),
-        ("--transport", load.transport, TRANSPORTS),
-    ):
-        if chosen not in known:
-            raise LabError(f"{option} is '{chosen}', and can be {' or '.join(known)}.")
+    if load.transport not in TRANSPORTS:
+        raise LabError(f"--transport is '{load.transport}', and can be {' or '.join(TRANSPORTS)}.")
     if load.protocol and load.protocol not in SCENARIOS[load.scenario]:
         raise LabError(
             f"--protocol is '{load.protocol}'; the scenario '{load.scenario}' can be asked in "
@@ -85,7 +85,43 @@ def validated(load: Load) -> Load:
             f"The warm-up of {load.warmup_s:g} s leaves nothing to measure of the "
             f"{load.duration_s:g} s asked for: it must be shorter than --duration."
         )
+    if load.tokenizer and not Path(load.tokenizer).exists():
+        raise LabError(f"--tokenizer {load.tokenizer}: there is no such file or folder.")
+    try:
+        schedule = schedule_of(load.arrivals, load.duration_s)
+        asking_of(load.prompts, protocol=None, trace=schedule.trace if schedule else None)
+    except LoadError as error:
+        raise LabError(str(error)) from None
     return load
+
+
+def check_protocol(load: Load, protocol: str) -> None:
+    """Raise `LabError` if what the load asks for cannot be asked in this protocol."""
+    try:
+        must_fit(load.prompts, protocol, of_trace=load.arrivals.trace is not None)
+    except LoadError as error:
+        raise LabError(str(error)) from None
+
+
+def in_words(load: Load) -> str:
+    """`8 users`, or the open loop: `poisson 4 requests/s`."""
+    if load.users is not None:
+        return f"{load.users} users"
+    arrivals = load.arrivals
+    if arrivals.trace is not None:
+        return f"trace {Path(arrivals.trace).name}"
+    return f"{arrivals.arrival} {arrivals.rate} requests/s"
+
+
+def _with_usual_lengths(load: Load) -> PromptFlags:
+    prompts = load.prompts
+    if load.arrivals.trace is not None or prompts.dataset is not None:
+        return prompts
+    return replace(
+        prompts,
+        prompt_tokens=prompts.prompt_tokens or PROMPT_TOKENS,
+        output_tokens=prompts.output_tokens or OUTPUT_TOKENS,
+    )
 
 
 def _spawn_rate(load: Load) -> float:
@@ -114,7 +150,7 @@ def locust_argv(
         *("--headless", "--only-summary", "--loglevel", "WARNING"),
         *("-H", host, "-t", f"{load.duration_s:g}s", "--stop-timeout", "10s"),
         *("--model", model, "--protocol", protocol),
-        *("--prompt-tokens", str(load.prompt_tokens), "--output-tokens", str(load.output_tokens)),
+        *_with_usual_lengths(load).argv(),
         *("--warmup", f"{load.warmup_s:g}s", "--seed", str(load.seed)),
         *("--run-dir", str(run_dir), "--engine-json", str(engine_json)),
     ]
@@ -125,5 +161,7 @@ def locust_argv(
     if load.users is not None:
         argv += ["-u", str(load.users), "-r", f"{_spawn_rate(load):g}"]
     else:
-        argv += ["--arrival", load.arrival, "--rate", f"{load.rate_rps:g}"]
+        argv += load.arrivals.argv()
+    if load.tokenizer:
+        argv += ["--tokenizer", load.tokenizer]
     return tuple(argv)

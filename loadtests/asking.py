@@ -94,7 +94,7 @@ def asking_of(
     Raises:
         LoadError: what was written cannot be meant, or the dataset cannot be read.
     """
-    _must_fit(flags, protocol, trace)
+    must_fit(flags, protocol, of_trace=trace is not None)
     turns = _whole(flags, "turns")
     prompt, output = (
         Length.parse(text, _flag(name)) if (text := getattr(flags, name)) is not None else None
@@ -134,7 +134,8 @@ def asking_of(
     return Asking(workload, think_time, facts)
 
 
-def _must_fit(flags: PromptFlags, protocol: str | None, trace: Trace | None) -> None:
+def must_fit(flags: PromptFlags, protocol: str | None, *, of_trace: bool) -> None:
+    """Raise `LoadError` if the flags cannot be meant together, or in this protocol."""
     turns = _whole(flags, "turns") or 1
     if turns > 1 and protocol not in (CHAT, None):
         raise LoadError(
@@ -152,7 +153,7 @@ def _must_fit(flags: PromptFlags, protocol: str | None, trace: Trace | None) -> 
                 raise LoadError(
                     f"{_flag(name)} does not go with --dataset, whose prompts are as they are."
                 )
-    elif trace is not None and flags.prompt_tokens is None:
+    elif of_trace and flags.prompt_tokens is None:
         for name in ("turns", "shared_prefix_tokens"):
             if getattr(flags, name) is not None:
                 raise LoadError(

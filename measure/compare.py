@@ -213,9 +213,10 @@ def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
     differing = {setting.name for setting in settings}
     if any(name.startswith("machine.") for name in differing):
         found.append("The runs are from different machines: a difference may be the machine's.")
-    load = [name for name in differing if name in ("load.scenario", "load.prompt")]
+    asked = {name.split(".")[1] for name in differing if name.startswith("load.")}
+    load = asked & {"scenario", "prompt", "output_tokens"}
     if load:
-        what = " and ".join(sorted(name.removeprefix("load.") for name in load))
+        what = " and ".join(sorted(load)).replace("_", " ")
         found.append(f"The runs differ in {what}: they were not asked the same.")
     if len({is_open_loop(run.manifest) for run in runs}) > 1:
         found.append(

@@ -20,8 +20,11 @@ from dashboard.runs import prepare
 from dashboard.theme import Line, lines_for_runs
 from lab import ask as asking
 from lab import experiment, services
-from lab.load import Load, locust_argv, protocol_for, validated
+from lab.load import NO_ARRIVALS, Load, locust_argv, protocol_for, validated
+from loadtests.asking import PromptFlags
+from loadtests.schedule import ArrivalFlags
 from measure import window
+from measure.arrival import in_words
 from measure.quantiles import LEVELS, Floats
 from measure.store import Run
 from measure.summary import sample
@@ -42,6 +45,7 @@ _TITLES = {
     "ttft_from_schedule_s": "TTFT from schedule",
     "itl_s": "ITL",
     "e2e_s": "E2E",
+    "schedule_delay_s": "schedule delay",
 }
 _LINE = 100
 _started: list[str] = []
@@ -95,8 +99,8 @@ def load(
             float(seconds),
             float(warmup),
             users=users,
-            rate_rps=rate,
-            output_tokens=tokens,
+            arrivals=_arrivals(rate),
+            prompts=PromptFlags(output_tokens=str(tokens)),
         )
     )
     print("$", _by_hand(asked, instance), flush=True)
@@ -111,6 +115,10 @@ def load(
         f"Can the client be believed? {'; '.join([client['verdict'], *client['reasons']])}."
     )
     return run
+
+
+def _arrivals(rate: float | None) -> ArrivalFlags:
+    return NO_ARRIVALS if rate is None else ArrivalFlags("poisson", rate=f"{rate:g}")
 
 
 def forget(instance: Instance) -> None:
@@ -252,9 +260,7 @@ def _changed(run: Run) -> list[str]:
 
 
 def _load(run: Run) -> str:
-    arrival = run.manifest["load"]["arrival"]
-    users = arrival.get("users")
-    return f"{users} users" if users is not None else f"{arrival.get('rate_rps'):g} requests/s"
+    return in_words(run.manifest["load"]["arrival"])
 
 
 def _lines(runs: Sequence[Run]) -> Mapping[str, Line]:

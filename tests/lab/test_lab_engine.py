@@ -16,12 +16,19 @@ from rich.console import Console
 
 from lab.load import Load
 from lab.tour import tour
+from loadtests.asking import PromptFlags
 from measure.store import open_run
 from servers import instances, supervisor
 
 pytestmark = pytest.mark.engine
 
-COMPLETION = Load(scenario="completion", duration_s=10.0, warmup_s=2.0, users=4, output_tokens=8)
+COMPLETION = Load(
+    scenario="completion",
+    duration_s=10.0,
+    warmup_s=2.0,
+    users=4,
+    prompts=PromptFlags(output_tokens="8"),
+)
 CLASSIFY = Load(scenario="classify", duration_s=6.0, warmup_s=1.0, users=8)
 
 

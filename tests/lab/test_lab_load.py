@@ -8,10 +8,13 @@ import pytest
 from lab.errors import LabError
 from lab.experiment import protocol_of
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
+from loadtests.asking import PromptFlags
+from loadtests.schedule import ArrivalFlags
 from servers.catalog import ENGINES
 
+POISSON = ArrivalFlags("poisson", rate="2.5")
 CLOSED = Load(scenario="chat", duration_s=30.0, warmup_s=5.0, users=8)
-OPEN = Load(scenario="completion", duration_s=60.0, warmup_s=0.0, rate_rps=2.5)
+OPEN = Load(scenario="completion", duration_s=60.0, warmup_s=0.0, arrivals=POISSON)
 
 
 def argv_of(load: Load, protocol: str) -> str:
@@ -43,6 +46,29 @@ def test_an_open_loop_names_arrival_and_rate_and_no_users():
     assert " -u " not in line
 
 
+def test_lengths_are_short_unless_something_else_says_them():
+    assert "--prompt-tokens 64 --output-tokens 32" in argv_of(OPEN, "openai-completions")
+    asked = replace(OPEN, prompts=PromptFlags(output_tokens="uniform:4:8"))
+    assert "--prompt-tokens 64 --output-tokens uniform:4:8" in argv_of(asked, "openai-completions")
+    traced = replace(OPEN, arrivals=ArrivalFlags("trace", trace="t.csv", speed="2"))
+    line = argv_of(traced, "openai-completions")
+    assert "-tokens" not in line
+    assert "--arrival trace --trace t.csv --speed 2" in line
+    dataset = replace(CLOSED, prompts=PromptFlags(dataset="d.json", think_time="2s"))
+    line = argv_of(dataset, "openai-chat")
+    assert "-tokens" not in line
+    assert "--dataset d.json --think-time 2s" in line
+
+
+def test_conversations_are_refused_where_the_engine_has_no_chat():
+    talk = replace(CLOSED, prompts=PromptFlags(turns="3", think_time="1s"))
+    assert protocol_of(ENGINES["vllm"], talk) == "openai-chat"
+    with pytest.raises(LabError, match="only chat has them"):
+        protocol_of(ENGINES["triton"], talk)
+    with pytest.raises(LabError, match="only chat has them"):
+        protocol_of(ENGINES["vllm"], replace(talk, scenario="completion"))
+
+
 def test_only_the_classifier_is_given_a_transport():
     classify = Load(scenario="classify", duration_s=5.0, warmup_s=0.0, users=1, transport="http")
     assert "--transport http" in argv_of(classify, "kserve-infer")
@@ -54,17 +80,19 @@ def test_only_the_classifier_is_given_a_transport():
     [
         (replace(CLOSED, scenario="chatt"), "chat, completion, classify"),
         (replace(CLOSED, users=None), "--users"),
-        (replace(CLOSED, rate_rps=1.0), "--rate"),
+        (replace(CLOSED, arrivals=POISSON), "--rate"),
         (replace(CLOSED, users=0), "--users"),
-        (replace(OPEN, rate_rps=0.0), "--rate"),
-        (replace(OPEN, rate_rps=float("nan")), "--rate"),
-        (replace(OPEN, rate_rps=float("inf")), "--rate"),
-        (replace(OPEN, arrival="foo"), "poisson or constant"),
+        (replace(OPEN, arrivals=ArrivalFlags("poisson", rate="0")), "--rate"),
+        (replace(OPEN, arrivals=ArrivalFlags("foo", rate="1")), "constant, poisson, gamma"),
+        (replace(OPEN, arrivals=ArrivalFlags("trace", trace="/no/such")), "--trace /no/such"),
+        (replace(CLOSED, prompts=PromptFlags(dataset="/no/such")), "--dataset /no/such"),
+        (replace(CLOSED, prompts=PromptFlags(think_time="2s")), "second turn"),
+        (replace(CLOSED, tokenizer="/no/such"), "--tokenizer /no/such"),
         (replace(CLOSED, transport="udp"), "grpc or http"),
         (replace(CLOSED, protocol="openai-completions"), "openai-chat or tgi or kserve-generate"),
         (replace(CLOSED, warmup_s=30.0), "warm-up"),
         (replace(CLOSED, duration_s=0.5, warmup_s=0.0), "--duration"),
-        (replace(CLOSED, output_tokens=0), "--output-tokens"),
+        (replace(CLOSED, prompts=PromptFlags(output_tokens="0")), "--output-tokens"),
         (replace(CLOSED, duration_s=7.5), "write 8s"),
     ],
 )

@@ -37,7 +37,7 @@ def test_labels_name_settings_only_where_they_differ(make_run):
     alike = {"max_num_seqs": 1}
     closed = make_run("triton", [0.1], engine="triton", settings=alike)
     scheduled = make_run("triton", [0.1], engine="triton", settings=alike, rate_rps=2.5)
-    assert kit.labels([closed, scheduled]) == ["triton, 4 users", "triton, 2.5 requests/s"]
+    assert kit.labels([closed, scheduled]) == ["triton, 4 users", "triton, poisson 2.5 requests/s"]
     assert kit.labels([closed]) == ["triton"]
     assert kit.labels([]) == []
 
@@ -93,7 +93,7 @@ def test_run_keeps_its_colour_from_figure_to_figure(make_run):
 
     assert colour(first, "vllm, 2 users") == colour(second, "vllm, 2 users")
     assert colour(second, "vllm, 3 users") not in {
-        colour(first, "vllm, 1 users"),
+        colour(first, "vllm, 1 user"),
         colour(first, "vllm, 2 users"),
     }
 

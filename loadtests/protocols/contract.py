@@ -1,5 +1,6 @@
 """What a streaming protocol is: pure functions between prompts, bytes and meaning."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,13 @@ def token_count(value: object, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
         raise ValueError(f"{name} is no whole number from 0 to {_MOST_TOKENS}")
     return value
+
+
+def surely_content(content: re.Pattern[bytes]) -> Callable[[bytes], bool]:
+    """The quick test of events of JSON that carry content if they match, and are no error."""
+    search = content.search
+    # A quote inside a text is escaped, so a text that speaks of errors is no such key.
+    return lambda payload: search(payload) is not None and b'"error"' not in payload
 
 
 Message = dict[str, str]

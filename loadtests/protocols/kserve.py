@@ -11,9 +11,9 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, token_count
+from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, surely_content, token_count
 
-_surely_content = re.compile(rb'"text_output": ?"[^"]').search
+_content = re.compile(rb'"text_output": ?"[^"]')
 
 
 def _body(ask: Ask) -> dict[str, Any]:
@@ -52,7 +52,7 @@ GENERATE = HttpProtocol(
     name="kserve-generate",
     path=lambda model: f"/v2/models/{quote(model, safe='')}/generate_stream",
     body=_body,
-    surely_content=lambda payload: _surely_content(payload) is not None,
+    surely_content=surely_content(_content),
     read=read,
     error_text=_error_text,
     must_finish=False,

@@ -12,12 +12,12 @@ import json
 import re
 from typing import Any
 
-from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, token_count
+from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, surely_content, token_count
 
 STANDARD, PLAIN = "standard", "plain"
 
 # Inside a JSON string a quote is escaped, so these keys cannot be part of generated text.
-_surely_content = re.compile(rb'"(?:content|reasoning_content|reasoning|text)": ?"[^"]').search
+_content = re.compile(rb'"(?:content|reasoning_content|reasoning|text)": ?"[^"]')
 
 
 def _common(ask: Ask) -> dict[str, Any]:
@@ -101,7 +101,7 @@ CHAT = HttpProtocol(
     name="openai-chat",
     path=lambda model: "/v1/chat/completions",
     body=_chat_body,
-    surely_content=lambda payload: _surely_content(payload) is not None,
+    surely_content=surely_content(_content),
     read=read,
     error_text=error_text,
     must_finish=True,

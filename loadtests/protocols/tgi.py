@@ -16,14 +16,14 @@ import json
 import re
 from typing import Any
 
-from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, token_count
+from loadtests.protocols.contract import Ask, Chunk, HttpProtocol, surely_content, token_count
 
 # A token with text that is not special, written as TGI writes it. Inside a JSON string a quote is
 # escaped, so these keys cannot be part of generated text.
-_surely_content = re.compile(
+_content = re.compile(
     rb'"token": ?\{"id": ?\d+, ?"text": ?"(?:[^"\\]|\\.)+", ?"logprob": ?[^,"{}]+, ?'
     rb'"special": ?false\}'
-).search
+)
 
 
 def _body(ask: Ask) -> dict[str, Any]:
@@ -68,7 +68,7 @@ TGI = HttpProtocol(
     name="tgi",
     path=lambda model: "/generate_stream",
     body=_body,
-    surely_content=lambda payload: _surely_content(payload) is not None,
+    surely_content=surely_content(_content),
     read=read,
     error_text=error_text,
     must_finish=True,

@@ -123,7 +123,7 @@ def test_a_server_that_stands_still_runs_into_a_limit(triton, after, limit, erro
 def test_locust_drives_sixty_streams_and_says_whose_clock_it_was(triton, locust, tmp_path):
     done = locust.run(
         "chat", "-H", f"grpc://{host(triton)}", "--protocol", "kserve-grpc", "-u", "60", "-r", "60",
-        "-t", "6s", "--output-tokens", "6", "--run-dir", str(tmp_path / "run"),
+        "-t", "4s", "--output-tokens", "6", "--run-dir", str(tmp_path / "run"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = open_run(tmp_path / "run")

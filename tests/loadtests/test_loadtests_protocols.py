@@ -72,6 +72,18 @@ def test_generated_text_that_looks_like_json_does_not_fool_the_quick_test():
     assert record(CHAT, events).chunk_s == [1.0, 3.0]
     empty = json.dumps(chat({"tool": hostile})).encode()
     assert not CHAT.surely_content(empty)
+    assert CHAT.surely_content(json.dumps(chat({"content": hostile})).encode())
+
+
+@pytest.mark.parametrize("protocol", STREAMING.values(), ids=STREAMING.keys())
+def test_an_error_that_quotes_content_is_an_error_all_the_same(protocol):
+    good = {"text_output": "a", **chat({"content": "a"}), "token": {"text": "a"}}
+    good["choices"][0]["text"] = "a"
+    bad = {"error": {"message": "no", "content": "x", "text": "x", "text_output": "x"}}
+    got = record(protocol, [good, bad, good])
+    assert got.status is Status.STREAM_ERROR
+    assert got.error is not None
+    assert got.error.startswith("server_error")
 
 
 @pytest.mark.parametrize("protocol", STREAMING.values(), ids=STREAMING.keys())

@@ -6,7 +6,8 @@ client can ask for it: `ref,ttft=0.1,gap=0.02,tokens=8`. Keys:
     ttft, gap      seconds until the first content chunk, and between content chunks
     tokens         output tokens (default: what the request asks for)
     per_chunk      tokens in each content chunk (default 1)
-    usage          1: usage on every chunk and at the end, 0: none (default 1)
+    usage          1: usage on every chunk and at the end, 0: none, 2: a null (default 1)
+    strict         1: refuses extensions (400), 2: and `stream_options` at all (422)
     role           1: a role-only chunk right at the start, 0: none (default 1, chat only)
     stall_at, stall  before this token, wait this many more seconds
     fail_at        before this token, send an error event, then [DONE]
@@ -44,6 +45,7 @@ class Plan:
     tokens: int = 0
     per_chunk: int = 1
     usage: int = 1
+    strict: int = 0
     role: int = 1
     stall_at: int = -1
     stall: float = 0.0
@@ -110,11 +112,18 @@ class Reference:
         if path in ("/v1/completions", "/v1/chat/completions") and openai and method == "POST":
             asked = json.loads(body)
             style = "chat" if "chat" in path else "completion"
+            options = asked.get("stream_options", {})
+            strict = Plan.of(asked["model"], 1).strict
+            if strict == 2 and options:
+                return self.document(writer, 422, {"detail": "Extra inputs: stream_options"})
+            if strict and ("ignore_eos" in asked or "continuous_usage_stats" in options):
+                said = {"message": "Unrecognized request argument supplied: ignore_eos"}
+                return self.document(writer, 400, {"error": said})
             return await self.stream(
                 asked["model"],
                 asked["max_tokens"],
                 style,
-                asked["stream_options"],
+                options,
                 writer,
                 received_s,
             )
@@ -165,7 +174,7 @@ class Reference:
         writer: asyncio.StreamWriter, due_s: float, sent_s: list[float],
     ) -> bool:  # fmt: skip
         done = 0
-        running = bool(plan.usage and stream_options.get("continuous_usage_stats"))
+        running = bool(plan.usage == 1 and stream_options.get("continuous_usage_stats"))
         while done < plan.tokens:
             now = min(plan.per_chunk, plan.tokens - done)
             reached = range(done, done + now)
@@ -189,7 +198,8 @@ class Reference:
             if style != "kserve":
                 await _event(writer, plan, _content(style, "", done if running else None, "length"))
                 if plan.usage and stream_options.get("include_usage"):
-                    await _event(writer, plan, {"choices": [], "usage": _usage(done)})
+                    usage = _usage(done) if plan.usage == 1 else None
+                    await _event(writer, plan, {"choices": [], "usage": usage})
         if style != "kserve":
             await _event(writer, plan, "[DONE]")
         if not plan.close:

@@ -39,6 +39,7 @@ PROMPT_TOKENS, OUTPUT_TOKENS = 32, 100
 ROUNDS = 5
 SECONDS = 12
 LIMIT_S = 240.0
+_SAID = 120
 RESULTS = report.HERE / "results"
 
 
@@ -200,8 +201,10 @@ def _measured(tool: Tool, ended: processes.Ended, sent: truth.Truth, folder: Pat
 def _why(ended: processes.Ended, problem: Exception, log: Path) -> str:
     """One line: how it ended and the last it said."""
     said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-    how = "" if ended.exit_code in (0, None) else f"exit code {ended.exit_code}; "
-    return f"{how}{type(problem).__name__} {problem}; it said: {said[0][:200]}"
+    how = (
+        f"exit code {ended.exit_code}" if ended.exit_code else f"{type(problem).__name__} {problem}"
+    )
+    return f"{how}; it said last: {said[0].strip()[:_SAID]}"
 
 
 def _env(tool: Tool) -> dict[str, str]:

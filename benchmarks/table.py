@@ -7,9 +7,8 @@ from statistics import median
 
 from benchmarks.contract import Tool
 from benchmarks.results import Measured, Result, of
+from lab.calibrate_level import SERVER_LATE_S
 
-# Later than this the server beside the tool did not get the CPU it needed to keep its times.
-STARVED_S = 0.005
 # A tool that holds fewer of the streams asked for puts another load on the server.
 FULL = 0.9
 
@@ -84,7 +83,7 @@ def _cell(tool: Tool, found: Sequence[Result]) -> str:
     if held < FULL:
         text += f" · held {held:.0%} of the streams"
     late_s = _mid(good, lambda m: m.server_late_p99_s)
-    if late_s > STARVED_S:
+    if late_s > SERVER_LATE_S:
         text += f" · starves the server ({late_s * 1e3:.0f} ms late)"
     if len(good) < len(found):
         text += f" · {len(found) - len(good)} of {len(found)} runs failed"

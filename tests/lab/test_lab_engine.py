@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from lab import experiment, services
 from lab.load import Load
 from lab.tour import tour
 from loadtests.asking import PromptFlags
@@ -98,6 +100,31 @@ def test_every_streamed_answer_is_stamped_by_the_kernel_and_counted_by_the_serve
         answered = run.counted.filter(run.counted["status"].to_numpy() == "ok")
         assert set(answered["token_source"].to_pylist()) == {"usage"}
         assert set(answered["output_tokens"].to_pylist()) == {8}
+
+
+def test_conversations_with_shared_beginnings_hit_the_prefix_cache_and_lone_prompts_do_not(
+    home: Path,
+):
+    """By the engine's own counters, over the load."""
+    vllm = services.find("vllm")
+    prompts = PromptFlags(prompt_tokens="24", output_tokens="8")
+    shared = replace(prompts, shared_prefix_tokens="96", prefixes="2", turns="3")
+    ratios = []
+    for asked in (shared, prompts):
+        instance = experiment.ensure_instance(vllm, lambda _: None)
+        load = Load("chat", duration_s=6.0, warmup_s=1.0, users=2, prompts=asked)
+        run = experiment.measured(vllm, instance, load, Console(file=io.StringIO()))
+        series = open_run(run.path).server_metrics.to_pylist()
+        hits, queries = (
+            [row["value"] for row in series if row["metric"] == f"vllm:prefix_cache_{name}_total"]
+            for name in ("hits", "queries")
+        )
+        ratios.append((hits[-1] - hits[0]) / (queries[-1] - queries[0]))
+        rows = run.records.to_pylist()
+        assert any(row["request_id"].endswith(".3") for row in rows) == (asked is shared)
+    assert ratios[0] > 0.4
+    # The chat template's own beginning may be one block.
+    assert ratios[1] < 0.2
 
 
 def test_the_comparison_shows_the_client_and_the_engines(told: tuple[str, list]):

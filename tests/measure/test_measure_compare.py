@@ -84,6 +84,28 @@ def test_only_what_differs_is_listed_as_a_setting(make_run):
     assert found == {"engine.settings.max_num_seqs": (1, 16), "engine.settings.new": (None, True)}
 
 
+def test_every_parameter_of_arrivals_and_prompts_is_listed_where_it_differs(make_run):
+    loads = [
+        {
+            "arrival": {"kind": "steps", "rates_rps": rates, "each_s": 5.0},
+            "prompt": {"kind": "synthetic", "tokens": tokens, "think_time": {"mean_s": think_s}},
+        }
+        for rates, tokens, think_s in (
+            ([2.0, 4.0], 128, 1.0), ([2.0, 8.0], {"kind": "uniform", "min": 1, "max": 9}, 2.0),
+        )
+    ]  # fmt: skip
+    runs = [make_run(f"r{n}", 0.1, load=load) for n, load in enumerate(loads)]
+    found = {setting.name: setting.values for setting in compare(runs).settings}
+    assert found == {
+        "load.arrival.rates_rps": ([2.0, 4.0], [2.0, 8.0]),
+        "load.prompt.tokens": (128, None),
+        "load.prompt.tokens.kind": (None, "uniform"),
+        "load.prompt.tokens.min": (None, 1),
+        "load.prompt.tokens.max": (None, 9),
+        "load.prompt.think_time.mean_s": (1.0, 2.0),
+    }
+
+
 def test_what_makes_a_comparison_unfair_is_said(make_run):
     run = make_run("a", 0.1)
     assert compare([run, make_run("b", 0.1)]).warnings == ()
@@ -92,6 +114,8 @@ def test_what_makes_a_comparison_unfair_is_said(make_run):
         [
             ({"machine": other}, "different machines"),
             ({"load": {"scenario": "other"}}, "differ in scenario"),
+            ({"load": {"prompt": {"kind": "synthetic", "turns": 3}}}, "differ in prompt"),
+            ({"load": {"output_tokens": 7}}, "differ in output tokens"),
             ({"kind": "poisson"}, "closed loop"),
             ({"stats": replace(STATS, loop_lag_p99_s=0.02)}, "suspect: "),
             ({"close": False}, "still goes on"),

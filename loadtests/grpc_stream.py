@@ -1,8 +1,9 @@
 """Streams of one KServe server over gRPC: the counterpart of `stream.py`, by the user's clock.
 
-The messages are tritonclient's. Its `start_stream` is not used: an error that comes back through
-it has lost the id of its request, and a response passes a queue and a callback before anybody
-looks at the clock. Here the read loop takes the clock as soon as gRPC hands over the bytes.
+Messages and methods are tritonclient's. Its `start_stream` is not used: an error that comes back
+through it has lost the id of its request, and here what a response says is read after the answer
+is complete, as over HTTP. Either way nearly all the cost is gRPC's own: 0.28 ms of this process's
+CPU a response (16 streams on 2 cores beside a tritonserver), some two and a half times of HTTP.
 
 gRPC reads its own sockets, so the kernel cannot stamp for us, and a busy client is late: the
 records say `user`. Under gevent it must be told to drive its loop through gevent's.

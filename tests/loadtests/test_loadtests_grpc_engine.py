@@ -1,4 +1,4 @@
-"""KServe streaming over gRPC against a real tritonserver with the tiny language model."""
+"""KServe over gRPC against a real tritonserver: streams of the tiny language model, and texts."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def triton(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVING_LAB_HOME", str(tmp_path_factory.mktemp("home")))
         yield supervisor.up(
-            ENGINE, name="triton-grpc", model="tiny", settings={"models": "llm"}, say=lambda _: None
+            ENGINE, name="triton-grpc", model="tiny", settings={"instances": 1}, say=lambda _: None
         )
         supervisor.down(say=lambda _: None)
 
@@ -123,7 +123,7 @@ def test_a_server_that_stands_still_runs_into_a_limit(triton, after, limit, erro
 def test_locust_drives_sixty_streams_and_says_whose_clock_it_was(triton, locust, tmp_path):
     done = locust.run(
         "chat", "-H", f"grpc://{host(triton)}", "--protocol", "kserve-grpc", "-u", "60", "-r", "60",
-        "-t", "4s", "--output-tokens", "6", "--run-dir", str(tmp_path / "run"),
+        "-t", "4s", "--output-tokens", "6", "--model", "llm", "--run-dir", str(tmp_path / "run"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = open_run(tmp_path / "run")
@@ -138,6 +138,23 @@ def test_locust_drives_sixty_streams_and_says_whose_clock_it_was(triton, locust,
     assert all(row["prompt_tokens"] and row["http_status"] is None for row in ok)
 
 
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+def test_texts_are_classified_over_either_transport(triton, locust, tmp_path, transport):
+    url = host(triton) if transport == "grpc" else triton.base_url
+    done = locust.run(
+        "classify", "-H", url, "-u", "4", "-r", "4", "-t", "2s", "--transport", transport,
+        "--run-dir", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    load = open_run(tmp_path / "run").manifest["load"]
+    assert (load["protocol"], load["transport"]) == ("kserve-infer", transport)
+    rows = open_run(tmp_path / "run").records.to_pylist()
+    ended = [row for row in rows if row["status"] != "cancelled"]
+    assert len(ended) > 10
+    said = ("status", "chunks", "token_source", "clock")
+    assert {tuple(row[name] for name in said) for row in ended} == {("ok", 1, "none", "user")}
+
+
 def refused(locust, tmp_path, *flags) -> str:
     done = locust.run("chat", "-t", "2s", "--run-dir", str(tmp_path / "run"), *flags)
     assert done.returncode == 1, done.stderr
@@ -147,7 +164,9 @@ def refused(locust, tmp_path, *flags) -> str:
 
 
 def test_the_other_port_is_named_either_way(triton, locust, tmp_path):
-    said = refused(locust, tmp_path, "-H", triton.base_url, "--protocol", "kserve-grpc")
+    said = refused(
+        locust, tmp_path, "-H", triton.base_url, "--protocol", "kserve-grpc", "--model", "llm"
+    )
     assert "is no gRPC port" in said and "It does answer --protocol kserve-generate." in said
     said = refused(
         locust, tmp_path, "-H", f"http://{host(triton)}", "--protocol", "kserve-generate"
@@ -159,7 +178,15 @@ def test_a_model_that_is_not_there_is_named_with_those_that_are(triton, locust, 
     said = refused(
         locust, tmp_path, "-H", host(triton), "--protocol", "kserve-grpc", "--model", "m"
     )
-    assert "has no model 'm'; it has the models llm" in said
+    assert "has no model 'm'; it has the models llm, text_classifier" in said
+
+
+def test_a_model_that_continues_no_text_is_told_by_its_inputs(triton, locust, tmp_path):
+    said = refused(
+        locust, tmp_path, "-H", host(triton), "--protocol", "kserve-grpc",
+        "--model", "text_classifier",
+    )  # fmt: skip
+    assert "takes input_ids, attention_mask, and no text_input" in said
 
 
 def test_a_server_killed_in_the_middle_is_a_disconnect(triton):

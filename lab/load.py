@@ -10,6 +10,7 @@ from loadtests.asking import PromptFlags, asking_of, must_fit
 from loadtests.errors import LoadError
 from loadtests.schedule import ArrivalFlags, schedule_of
 from measure.slo import Slo
+from measure.warmup import Warmup
 from servers.paths import ROOT
 
 TRANSPORTS = ("grpc", "http")
@@ -38,7 +39,7 @@ class Load:
 
     scenario: str
     duration_s: float
-    warmup_s: float
+    warmup: Warmup
     users: int | None = None
     arrivals: ArrivalFlags = NO_ARRIVALS
     prompts: PromptFlags = USUAL_PROMPTS
@@ -80,9 +81,9 @@ def validated(load: Load) -> Load:
         )
     if load.slo:
         Slo.parse(load.slo)
-    if not 0 <= load.warmup_s < load.duration_s:
+    if (load.warmup.duration_s or 0.0) >= load.duration_s:
         raise LabError(
-            f"The warm-up of {load.warmup_s:g} s leaves nothing to measure of the "
+            f"The warm-up of {load.warmup.duration_s:g} s leaves nothing to measure of the "
             f"{load.duration_s:g} s asked for: it must be shorter than --duration."
         )
     if load.tokenizer and not Path(load.tokenizer).exists():
@@ -131,7 +132,11 @@ def _spawn_rate(load: Load) -> float:
     than one.
     """
     assert load.users is not None
-    entering_s = load.warmup_s * 0.8
+    warmup_s = load.warmup.duration_s
+    if warmup_s is None:
+        # How long it will be is not known yet: a tenth of the load, or a few seconds.
+        warmup_s = min(5.0, load.duration_s / 10)
+    entering_s = warmup_s * 0.8
     return round(load.users / entering_s, 3) if entering_s > 0 else float(load.users)
 
 
@@ -151,7 +156,7 @@ def locust_argv(
         *("-H", host, "-t", f"{load.duration_s:g}s", "--stop-timeout", "10s"),
         *("--model", model, "--protocol", protocol),
         *_with_usual_lengths(load).argv(),
-        *("--warmup", f"{load.warmup_s:g}s", "--seed", str(load.seed)),
+        *("--warmup", str(load.warmup), "--seed", str(load.seed)),
         *("--run-dir", str(run_dir), "--engine-json", str(engine_json)),
     ]
     if load.slo:

@@ -8,6 +8,7 @@ import typer
 from lab import services
 from lab.terminal import EngineName, InstanceName, Model, Settings, console, say
 from measure.durations import parse_duration_s
+from measure.warmup import Warmup
 from servers import knobs
 
 
@@ -32,7 +33,13 @@ def run_command(
     name: InstanceName = None,
     users: Annotated[int | None, typer.Option(help="Closed loop: this many users.")] = None,
     duration: Annotated[str, typer.Option(help="How long, warm-up included.")] = "30s",
-    warmup: Annotated[str, typer.Option(help="How much of the start does not count.")] = "5s",
+    warmup: Annotated[
+        str,
+        typer.Option(
+            help="How much of the start does not count: 5s, 200req (that many answers), or auto "
+            "(until the latency is steady)."
+        ),
+    ] = "5s",
     rate: Annotated[
         str | None,
         _open("--rate", "Requests a second; A:B for ramp, spike, diurnal; A,B,C for steps.", "R"),
@@ -128,7 +135,7 @@ def run_command(
         Load(
             scenario=scenario,
             duration_s=parse_duration_s(duration),
-            warmup_s=parse_duration_s(warmup),
+            warmup=Warmup.parse(warmup),
             users=4 if users is None and arrivals == NO_ARRIVALS else users,
             arrivals=arrivals,
             prompts=PromptFlags(

@@ -7,17 +7,18 @@ from lab import ask, experiment, reports, services
 from lab.load import Load
 from loadtests.asking import PromptFlags
 from measure.store import Run
+from measure.warmup import Warmup
 from servers import supervisor
 
 QUESTION = "The capital of France is"
 COMPLETION = Load(
     scenario="completion",
     duration_s=35.0,
-    warmup_s=5.0,
+    warmup=Warmup("fixed", 5.0),
     users=8,
     prompts=PromptFlags(output_tokens="16"),
 )
-CLASSIFY = Load(scenario="classify", duration_s=15.0, warmup_s=3.0, users=16)
+CLASSIFY = Load(scenario="classify", duration_s=15.0, warmup=Warmup("fixed", 3.0), users=16)
 
 
 def tour(console: Console, completion: Load = COMPLETION, classify: Load = CLASSIFY) -> list[Run]:

@@ -28,6 +28,7 @@ from measure.arrival import in_words
 from measure.quantiles import LEVELS, Floats
 from measure.store import Run
 from measure.summary import sample
+from measure.warmup import Warmup
 from notebooks import figures
 from notebooks.pictures import show
 from servers import instances, knobs, supervisor
@@ -97,7 +98,7 @@ def load(
         Load(
             "completion",
             float(seconds),
-            float(warmup),
+            Warmup("fixed", float(warmup)),
             users=users,
             arrivals=_arrivals(rate),
             prompts=PromptFlags(output_tokens=str(tokens)),

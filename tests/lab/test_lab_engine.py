@@ -20,6 +20,7 @@ from lab.load import Load
 from lab.tour import tour
 from loadtests.asking import PromptFlags
 from measure.store import open_run
+from measure.warmup import Warmup
 from servers import instances, supervisor
 
 pytestmark = pytest.mark.engine
@@ -27,11 +28,11 @@ pytestmark = pytest.mark.engine
 COMPLETION = Load(
     scenario="completion",
     duration_s=10.0,
-    warmup_s=2.0,
+    warmup=Warmup("fixed", 2.0),
     users=4,
     prompts=PromptFlags(output_tokens="8"),
 )
-CLASSIFY = Load(scenario="classify", duration_s=6.0, warmup_s=1.0, users=8)
+CLASSIFY = Load(scenario="classify", duration_s=6.0, warmup=Warmup("fixed", 1.0), users=8)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_conversations_with_shared_beginnings_hit_the_prefix_cache_and_lone_prom
     ratios = []
     for asked in (shared, prompts):
         instance = experiment.ensure_instance(vllm, lambda _: None)
-        load = Load("chat", duration_s=6.0, warmup_s=1.0, users=2, prompts=asked)
+        load = Load("chat", duration_s=6.0, warmup=Warmup("fixed", 1.0), users=2, prompts=asked)
         run = experiment.measured(vllm, instance, load, Console(file=io.StringIO()))
         series = open_run(run.path).server_metrics.to_pylist()
         hits, queries = (

@@ -10,11 +10,12 @@ from lab.experiment import protocol_of
 from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
 from loadtests.asking import PromptFlags
 from loadtests.schedule import ArrivalFlags
+from measure.warmup import Warmup
 from servers.catalog import ENGINES
 
 POISSON = ArrivalFlags("poisson", rate="2.5")
-CLOSED = Load(scenario="chat", duration_s=30.0, warmup_s=5.0, users=8)
-OPEN = Load(scenario="completion", duration_s=60.0, warmup_s=0.0, arrivals=POISSON)
+CLOSED = Load(scenario="chat", duration_s=30.0, warmup=Warmup("fixed", 5.0), users=8)
+OPEN = Load(scenario="completion", duration_s=60.0, warmup=Warmup("fixed", 0.0), arrivals=POISSON)
 
 
 def argv_of(load: Load, protocol: str) -> str:
@@ -37,7 +38,16 @@ def test_a_closed_loop_lets_its_users_in_one_after_another_during_warm_up():
 
 
 def test_without_a_warm_up_all_users_start_at_once():
-    assert "-u 8 -r 8 " in argv_of(replace(CLOSED, warmup_s=0.0), "openai-chat") + " "
+    assert (
+        "-u 8 -r 8 " in argv_of(replace(CLOSED, warmup=Warmup("fixed", 0.0)), "openai-chat") + " "
+    )
+
+
+@pytest.mark.parametrize("rule", ["200req", "auto"])
+def test_where_the_warm_up_ends_by_itself_users_come_in_the_first_tenth(rule: str):
+    line = argv_of(replace(CLOSED, warmup=Warmup.parse(rule)), "openai-chat")
+    assert f"--warmup {rule} " in line
+    assert "-u 8 -r 3.333 " in f"{line} "
 
 
 def test_an_open_loop_names_arrival_and_rate_and_no_users():
@@ -70,7 +80,9 @@ def test_conversations_are_refused_where_the_engine_has_no_chat():
 
 
 def test_only_the_classifier_is_given_a_transport():
-    classify = Load(scenario="classify", duration_s=5.0, warmup_s=0.0, users=1, transport="http")
+    classify = Load(
+        scenario="classify", duration_s=5.0, warmup=Warmup("fixed", 0.0), users=1, transport="http"
+    )
     assert "--transport http" in argv_of(classify, "kserve-infer")
     assert "--transport" not in argv_of(CLOSED, "openai-chat")
 
@@ -90,8 +102,8 @@ def test_only_the_classifier_is_given_a_transport():
         (replace(CLOSED, tokenizer="/no/such"), "--tokenizer /no/such"),
         (replace(CLOSED, transport="udp"), "grpc or http"),
         (replace(CLOSED, protocol="openai-completions"), "openai-chat or tgi or kserve-generate"),
-        (replace(CLOSED, warmup_s=30.0), "warm-up"),
-        (replace(CLOSED, duration_s=0.5, warmup_s=0.0), "--duration"),
+        (replace(CLOSED, warmup=Warmup("fixed", 30.0)), "warm-up"),
+        (replace(CLOSED, duration_s=0.5, warmup=Warmup("fixed", 0.0)), "--duration"),
         (replace(CLOSED, prompts=PromptFlags(output_tokens="0")), "--output-tokens"),
         (replace(CLOSED, duration_s=7.5), "write 8s"),
     ],

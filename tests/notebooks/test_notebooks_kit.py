@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 import pytest
 
 from lab.load import Load
+from measure.warmup import Warmup
 from notebooks import kit, pictures
 from servers.instances import Instance
 
@@ -154,7 +155,9 @@ def test_printed_command_is_one_that_a_person_can_type():
         ready_timeout_s=1.0,
         stop_grace_s=1.0,
     )
-    words = shlex.split(kit._by_hand(Load("completion", 15.0, 3.0, users=4), instance))
+    words = shlex.split(
+        kit._by_hand(Load("completion", 15.0, Warmup("fixed", 3.0), users=4), instance)
+    )
     assert words[:3] == ["locust", "-f", "loadtests/completion.py"]
     for flag, value in (("-u", "4"), ("-t", "15s"), ("--model", "llm"), ("-H", instance.base_url)):
         assert words[words.index(flag) + 1] == value

@@ -115,6 +115,9 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
                 f"The load test ended (exit code {exit_code}) before it recorded anything:\n"
                 + "\n".join(locust_log.read_text().strip().splitlines()[-15:])
             )
+        for line in locust_log.read_text(errors="replace").splitlines():
+            if line.startswith("Note: "):
+                console.print(line, markup=False)
         logs = run_dir / "logs"
         logs.mkdir(exist_ok=True)
         shutil.copy(locust_log, logs / "locust.log")

@@ -108,7 +108,8 @@ def _add_prompts(asked: argparse._ArgumentGroup) -> None:
             "dataset",
             "FILE",
             "Prompts from ShareGPT's JSON, or from JSONL with prompt or messages, in an order "
-            "that the seed chooses",
+            "that the seed chooses; without a chat protocol, only what each conversation's user "
+            "says first",
         ),
         ("turns", "N", "Chat: turns of each conversation; of a dataset's, the most"),
         (

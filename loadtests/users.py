@@ -28,6 +28,9 @@ from measure.records import Clock, Record, Status
 DROPPED = "max_in_flight: as many requests were under way as --max-in-flight allows"
 LATE = "late_client: the load ended before the client got to start it at its scheduled time"
 
+# After its last arrival a schedule's load goes on so long: to connect and send takes that at most.
+_SENDING_S = 0.05
+
 _NOT_CONNECTED = ("connect_refused", "connect_error", "connect_timeout", "tls_error")
 
 
@@ -185,8 +188,8 @@ class LoadUser(User):
                 if self._may_start(talk, due_s):
                     flying.spawn(self._talk_of_open_loop, idle, request, talk, due_s)
             else:
-                if options.asking.workload.several_turns:
-                    flying.join()
+                # All turns of its conversations belong to it, and the last request is sent.
+                flying.join(timeout=None if options.asking.workload.several_turns else _SENDING_S)
                 run.stop_offering()
                 self.session.schedule_ended(self.environment, after=flying.join)
             flying.join()

@@ -147,6 +147,8 @@ def test_a_trace_is_replayed_once_and_ends_the_load(listener, locust, tmp_path, 
     assert (arrival["requests"], arrival["speed"], arrival["ends_s"]) == (6, 2.0, 1.0)
     assert run.manifest["load"]["prompt"]["kind"] == "trace"
     assert 0.9 < run.summary["window_s"] < 100
+    # The last one too was sent before the load was over.
+    assert run.summary["achieved_rps"] == run.summary["offered_rps"]
     rows = sorted(rows_of(run.path).values(), key=lambda row: int(row["request_id"].split("-")[1]))
     assert [row["status"] for row in rows] == ["ok"] * 6
     offsets_s = [row["scheduled_s"] - rows[0]["scheduled_s"] for row in rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -31,6 +32,7 @@ from servers.reference import ENGINE
 
 TOOLS = (*own.TOOLS, *vllm.TOOLS, *aiperf.TOOLS, *guidellm.TOOLS, *genai_bench.TOOLS)
 LEVELS = (64, 256, 1024)
+LEAST = 32
 REPETITIONS = 2
 INSTANCE = "bench-reference"
 MODEL = "reference"
@@ -40,6 +42,7 @@ ROUNDS = 4
 SECONDS = 10
 LIMIT_S = 240.0
 _SAID = 120
+_FILES = 65_536
 RESULTS = report.HERE / "results"
 
 
@@ -47,6 +50,7 @@ def main() -> None:
     """Entry point: 0 if every run of every tool succeeded, 1 if one failed, 130 for Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = _options()
+    _allow_many_files()
     try:
         sys.exit(_bench(options))
     except (LabError, ServerError) as problem:
@@ -78,9 +82,15 @@ def _options() -> argparse.Namespace:
 
 
 def _levels(text: str) -> tuple[int, ...]:
-    levels = tuple(int(word) for word in text.split(","))
-    if min(levels) < 1:
-        raise argparse.ArgumentTypeError("a level is a number of streams above 0")
+    try:
+        levels = tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError:
+        levels = ()
+    if not levels or levels[0] < LEAST:
+        raise argparse.ArgumentTypeError(
+            f"write numbers of streams with commas, each at least {LEAST}: a p99 takes more than "
+            "100 answers"
+        )
     return levels
 
 
@@ -128,6 +138,13 @@ def _bench(options: argparse.Namespace) -> int:
     return 1 if any(result.error for result in results) else 0
 
 
+def _allow_many_files() -> None:
+    """A connection is an open file: more than the usual 1,024, for the tools that ask for none."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _pythons(tools: Sequence[Tool]) -> dict[str, Path | str]:
     """The Python of each tool, its environment built; what went wrong where it could not be."""
     found: dict[str, Path | str] = {}
@@ -167,7 +184,7 @@ def _one(
         truth.reset(server.base_url)
         log = folder / "output.log"
         ended = processes.run(tool.argv(job), _env(tool), folder, log, LIMIT_S)
-        sent = truth.fetch(server.base_url)
+        sent = truth.fetch(server.base_url, OUTPUT_TOKENS)
         took_s = time.monotonic() - began_s
     try:
         measured = _measured(tool, ended, sent, folder)

@@ -9,7 +9,6 @@ whole. No load generator can be this; it shows what of the others' cost is their
 
 import argparse
 import json
-import resource
 import struct
 import time
 from pathlib import Path
@@ -54,8 +53,6 @@ def main() -> None:
     parser.add_argument("--output-tokens", type=int, default=100)
     parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args()
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     url = urlsplit(options.url)
     assert url.hostname and url.port
     body = json.dumps(

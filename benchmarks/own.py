@@ -28,9 +28,11 @@ def ours_argv(job: Job) -> tuple[str, ...]:
 
 
 def read_ours(folder: Path) -> Figures:
-    """The run's own summary."""
+    """The run's own summary. Raises `ValueError` if its answers are too few for a p99."""
     summary = json.loads((folder / "run" / "summary.json").read_text())
     ttft, gap = summary["ttft_s"], summary["chunk_gap_s"]
+    if ttft["p99"] is None:
+        raise ValueError(f"{ttft['count']} answers carry no p99")
     return Figures(summary["requests"]["ok"], ttft["p50"], ttft["p99"], gap["p50"], gap["p99"])
 
 

@@ -60,28 +60,30 @@ def reset(url: str) -> None:
         pass
 
 
-def fetch(url: str) -> Truth:
+def fetch(url: str, output_tokens: int) -> Truth:
     """What it sent since. Raises `LabError` if that is no truth."""
     with urllib.request.urlopen(f"{url}/truth", timeout=_TIMEOUT_S) as answer:
-        return whole_answers(answer.read())
+        return whole_answers(answer.read(), output_tokens)
 
 
-def whole_answers(raw: bytes) -> Truth:
+def whole_answers(raw: bytes, output_tokens: int) -> Truth:
     """The answers in what `GET /truth` gave that went out to their end.
 
+    Shorter ones are left out: with them tools try, before the load, whether the server answers.
     A tool that is no instrument of ours names its requests as it likes, or not at all: its
     distribution is compared with the true one, not request with request.
     """
     sent = decode(raw)
     chunks = np.diff(sent.offset)
-    whole = (np.asarray(sent.outcome) == "ok") & (chunks > 0)
+    ended_well = np.asarray(sent.outcome) == "ok"
+    whole = ended_well & (chunks == output_tokens)
     kept = np.repeat(whole, chunks)
     return Truth(
         received_s=sent.received_s[whole],
         offset=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(chunks[whole])]),
         sent_s=sent.sent_s[kept],
         late_s=sent.late_s[kept],
-        cut=int(np.sum(~whole)),
+        cut=int(np.sum(~ended_well)),
         tokens=int(chunks.sum()),
         blocked=sent.blocked,
     )

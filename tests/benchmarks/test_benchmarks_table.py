@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import report, table
-from benchmarks.__main__ import LEVELS, REPETITIONS, TOOLS, order
+from benchmarks.__main__ import LEVELS, REPETITIONS, TOOLS, main, order
 from benchmarks.contract import Figures
 from benchmarks.results import Measured, Result, from_json
 
@@ -112,3 +112,22 @@ def test_only_the_figures_of_the_readme_are_renewed(readme):
     begin, end = "<!-- figures", "<!-- end of figures -->"
     assert after.split(begin)[0] == before.split(begin)[0]
     assert after.split(end)[1] == before.split(end)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--levels", "8"], "a p99 takes more than 100 answers"),
+        (["--levels", "64;256"], "with commas"),
+        (["--peers", "ours,wrk"], "no wrk; there are ours, naive, floor, vllm"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_starts(
+    words, said, monkeypatch, capsys
+):
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())

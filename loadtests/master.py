@@ -141,11 +141,15 @@ class Crew:
         )
 
     def _wait(self, ready: Callable[[str, _Member], bool], limit_s: float) -> None:
-        """Until all workers are ready or gone, or time is up."""
+        """Until all workers are ready or gone, or nobody listens to them, or time is up."""
         deadline_s = time.monotonic() + limit_s
-        while time.monotonic() < deadline_s and any(
-            not ready(id_, member) and not self._is_gone(id_)
-            for id_, member in self._members.items()
+        while (
+            time.monotonic() < deadline_s
+            and self._runner.greenlet
+            and any(
+                not ready(id_, member) and not self._is_gone(id_)
+                for id_, member in self._members.items()
+            )
         ):
             gevent.sleep(_POLL_S)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.lock import RLock
 from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner as LocustMaster
@@ -29,16 +30,28 @@ from loadtests.master import Crew, MasterRun
 from loadtests.options import Options
 from loadtests.protocols.contract import Target
 from loadtests.report import print_report
-from loadtests.run import LEAD_S, ActiveRun, Ended, LocalRun, Run
+from loadtests.run import ActiveRun, Ended, LocalRun, Run
 from loadtests.talk import Talk
 from loadtests.worker import Worker
 from loadtests.workload import Turn
 from measure.errors import MeasureError
 from measure.manifest import CLOSED_LOOP
 
-# A run's clock begins when its folder is made, after Locust's own timer has: this much later that
-# one ends the load too, should ours not have.
-_BEGINNING_S = LEAD_S + 0.5
+
+class _OurTimer(float):
+    """A run time that Locust prints as it was asked for, and leaves to the run to keep.
+
+    Locust's own timer starts before the workers and the run are ready, by as long as that takes.
+    """
+
+    def __new__(cls, seconds: float) -> "_OurTimer":
+        return super().__new__(cls, 1e9)
+
+    def __init__(self, seconds: float) -> None:
+        self._text = f"{seconds:g}"
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class Session:
@@ -61,6 +74,7 @@ class Session:
         self._worker: Worker | None = None
         self._own_options: set[str] = set()
         self._writes_csv = False
+        self._closing = RLock()
         process.end_with_parent()
         events.init_command_line_parser.add_listener(self._add_arguments)
         events.init.add_listener(self._prepare)
@@ -174,7 +188,7 @@ class Session:
         if isinstance(environment.runner, LocustMaster):
             self._crew = Crew(environment.runner)
         if parsed.headless and parsed.run_time:
-            parsed.run_time += _BEGINNING_S
+            parsed.run_time = _OurTimer(parsed.run_time)
         if self.options.schedule is not None:
             if parsed.num_users:
                 print(
@@ -221,15 +235,20 @@ class Session:
             self.run.stop_offering()
 
     def _stop(self, environment: Environment, **_: Any) -> None:
-        if self.run is None:
-            return
-        run, self.run = self.run, None
+        # It is asked again where Ctrl-C comes while the last answers do: then that waits too.
+        with self._closing:
+            if self.run is not None:
+                self._close(self.run, environment)
+
+    def _close(self, run: Run, environment: Environment) -> None:
         try:
             ended = run.close()
         except MeasureError as error:
             environment.process_exit_code = 1
             print(f"\n{error}", file=sys.stderr)
             return
+        finally:
+            self.run = None
         if ended is None:
             return
         if ended.failure is not None:
@@ -247,7 +266,8 @@ class Session:
 
     def _quit(self, **_: Any) -> None:
         # Locust's own tables come first: `quit` is its last event.
-        self._print()
+        with self._closing:
+            self._print()
         if self._writes_csv:
             # Locust writes these files every second and not at the end.
             gevent.sleep(CSV_STATS_INTERVAL_SEC + 0.1)

@@ -34,14 +34,13 @@ class Meaning:
 class Tool:
     """One load generator: its latencies, its way to a quantile, its span and its counts.
 
-    `levels` are the quantiles it reports. `span_s` gives the seconds it divides by, `tokens` the
+    `span_s` gives the seconds it divides by, `tokens` the
     output tokens it counts, `good` which requests met the SLO and which of the requests it judges
     at all (`None`: it knows no SLO, or none of its objectives was asked for).
     """
 
     name: str
     latencies: dict[str, Meaning]
-    levels: tuple[str, ...]
     quantile: Callable[[Floats, Floats | None, float], float]
     quantile_differs: str | None
     span_s: Callable[[pa.Table], float]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from measure import latency
+from measure import latency, rosetta
 from measure.quantiles import LEVELS
 from measure.store import Run
 from notebooks import tails
+from notebooks.instruments import Beside
 
 
 class NotYet(AssertionError):
@@ -173,6 +174,77 @@ def least_requests(*, level: float, answer: object) -> Feedback:
             "must be a pair and None: search for the place where one turns into the other.",
         )
     return Feedback(True, "and that is where the widest interval begins, not a narrow one.")
+
+
+def largest_error(clients: Beside, *, answer_ms: object) -> Feedback:
+    """The largest error of a TTFT of any request, in milliseconds.
+
+    Args:
+        clients: true and measured TTFT of the same requests.
+        answer_ms: right to a hundredth of it.
+    """
+    given = _number(answer_ms)
+    if given is None:
+        return Feedback(False, "`worst_ms` is a number of milliseconds.")
+    if not clients.error_s.size:
+        return Feedback(False, "there is no request to look at: run that client again.")
+    right = float(clients.error_s[np.abs(clients.error_s).argmax()]) * 1e3
+    if not math.isclose(abs(given), abs(right), rel_tol=0.01, abs_tol=1e-6):
+        return Feedback(
+            False,
+            "for `worst_ms`, take measured minus true of each request by itself, and then the "
+            "largest; the seconds of the arrays are not milliseconds.",
+        )
+    return Feedback(True, "one request, and the server had no part in it.")
+
+
+def client_share(run: Run, *, answer: object) -> Feedback:
+    """Which part of the mean TTFT from schedule is the client's own delay.
+
+    Args:
+        run: of an open loop.
+        answer: a share, right to a hundredth of all.
+    """
+    given = _number(answer)
+    if given is None or not 0 <= given <= 1:
+        return Feedback(False, "`share` is a number from 0 to 1.")
+    means = [run.summary[key]["mean"] for key in ("schedule_delay_s", "ttft_from_schedule_s")]
+    if None in means or not means[1]:
+        return Feedback(False, "the run has no answered request: load it again.")
+    if abs(given - means[0] / means[1]) > 0.01:
+        return Feedback(
+            False,
+            "for `share`, the summary of the run has a mean of both: of how late requests left, "
+            "and of the time from when they were wanted to the first token.",
+        )
+    return Feedback(True, "that part is the instrument's; no server can be blamed for it.")
+
+
+def furthest_tool(run: Run, *, metric: str, level: str, answer: object) -> Feedback:
+    """The tool whose reading of one number is furthest from the lab's.
+
+    Args:
+        run: the run that is read.
+        metric: a key of `measure.rosetta.UNITS`, such as `tpot_s`.
+        level: `mean`, `p50`, `p90` or `p99`.
+        answer: the tool's name, as the table of definitions has it.
+    """
+    (line,) = (
+        one for one in rosetta.definitions(run) if (one.metric, one.level) == (metric, level)
+    )
+    known = {one.tool: one.value for one in line.readings if one.value is not None}
+    names = [one.tool for one in line.readings]
+    if not isinstance(answer, str) or answer not in names:
+        return Feedback(False, f"`odd` is the name of a tool: {', '.join(names)}.")
+    if line.ours is None or not known:
+        return Feedback(False, "the run has no such number: load it again.")
+    apart = {tool: abs(value - line.ours) for tool, value in known.items()}
+    if answer not in known or apart[answer] < max(apart.values()):
+        return Feedback(
+            False,
+            "read that row of the table once more: *same* is no distance, a dash is no number.",
+        )
+    return Feedback(True, "and the reasons say what it counts in.")
 
 
 def _whole(answer: object) -> int | None:

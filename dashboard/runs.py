@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from measure import latency, window
 from measure.errors import MeasureError
 from measure.quantiles import LEVELS, Floats, effective_counts
+from measure.rosetta import Line, definitions
 from measure.store import Run, open_run
 from measure.summary import QUANTITIES, sample
 from servers import paths
@@ -42,6 +44,11 @@ class LoadedRun:
     def run_id(self) -> str:
         """The name of the run's folder: what links and figures call it."""
         return self.run.path.name
+
+    @cached_property
+    def definitions(self) -> tuple[Line, ...]:
+        """The run under other tools' definitions; seconds for a big run, so only when asked."""
+        return definitions(self.run)
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ class Meaning:
 class Tool:
     """One load generator: its latencies, its way to a quantile, its span and its counts.
 
-    `span_s` gives the seconds it divides by, `tokens` the
-    output tokens it counts, `good` which requests met the SLO and which of the requests it judges
-    at all (`None`: it knows no SLO, or none of its objectives was asked for).
+    `span_s` gives the seconds it divides by, `tokens` the output tokens it counts, `good` how many
+    requests met the SLO and how many it judges at all (`None`: it knows no SLO, or none of its
+    objectives was asked for), `error_rate` that of (failed, finished) requests. `attainment` says
+    whether it reports good requests as a share too.
     """
 
     name: str

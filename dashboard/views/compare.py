@@ -19,7 +19,6 @@ from dashboard.quantities import QUANTITIES, quantity
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
 from measure.compare import Comparison, compare
-from measure.rosetta import definitions
 from measure.store import RunInfo, list_runs
 from servers.catalog import ENGINES
 
@@ -243,17 +242,21 @@ def _engine_side(loaded: list[LoadedRun]) -> None:
 
 
 def _definitions(loaded: list[LoadedRun]) -> None:
-    """What other load generators would have called these requests."""
-    with st.expander("Definitions: these runs in other tools' words"):
-        for one in loaded:
-            lines = definitions(one.run)
-            st.markdown(f"**{text.markdown(one.run_id)}**")
-            _table(definition_tables.table(lines), TABLE_HEIGHT)
-        st.caption(definition_tables.NOTE)
-        sentences = dict.fromkeys(
-            sentence for one in loaded for sentence in definition_tables.why(definitions(one.run))
-        )
-        st.markdown("\n".join(f"- {text.markdown(sentence, 400)}" for sentence in sentences))
+    """What other load generators would have called these requests. Worked out only if asked for."""
+    st.subheader("In other tools' words", anchor=False)
+    if not st.toggle(
+        "Read these runs by the definitions of vllm bench serve, guidellm, aiperf and genai-bench",
+        key="definitions",
+        bind="query-params",
+    ):
+        return
+    sentences: dict[str, None] = {}
+    for one in loaded:
+        st.markdown(f"**{text.markdown(one.run_id)}**")
+        _table(definition_tables.table(one.definitions), TABLE_HEIGHT)
+        sentences |= dict.fromkeys(definition_tables.why(one.definitions))
+    st.caption(definition_tables.NOTE)
+    st.markdown("\n".join(f"- {text.markdown(sentence, 400)}" for sentence in sentences))
 
 
 def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:

@@ -147,3 +147,15 @@ def test_hostile_names_are_text(lab: Path) -> None:
         assert "<script" not in shown
         assert "<img" not in shown
     assert not any("[x](http" in shown for shown in markdown)
+
+
+def test_other_tools_definitions_are_shown_when_asked_for(lab: Path) -> None:
+    write_run(lab / "runs", "only", records(300))
+    app = _compare()
+    assert "guidellm" not in _words(app)
+    app.toggle(key="definitions").set_value(True).run()
+    assert not app.exception
+    assert "guidellm (TPOT)" in _words(app).replace("\\", "")
+    shown = next(one.value for one in app.dataframe if "aiperf" in one.value.columns)
+    assert shown.set_index("").loc["TTFT mean", "guidellm"] == "same"
+    assert shown.set_index("").loc["TPOT mean", "guidellm"] != "same"

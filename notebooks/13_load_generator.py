@@ -132,12 +132,14 @@ instruments.accuracy({name: one for name, one in seen.items() if "lab, starved" 
 # ### Open or closed is a property of the client
 #
 # Stamps protect what arrives, not what is sent. A starved client sends its next request late, so
-# the *load* is no longer the one that was asked for. In a closed loop nobody notices: there is no
-# timetable to be late for.
+# the *load* is no longer the one that was asked for. In a closed loop that leaves no trace: there is
+# no timetable, so no request is ever late, and the rate depends on the answers as well.
 
 # %%
 for name, run in (("calm", calm), ("starved", hungry)):
-    print(f"{name}: 24 users asked {run.summary['achieved_rps']:.1f} times a second.")
+    told = run.summary
+    print(f"{name}: 24 users asked {told['achieved_rps']:.1f} times a second, ", end="")
+    print(f"at most {told['schedule_delay_s']['max'] * 1e3:g} ms late.")
 
 # %% [markdown]
 # Now requests come by a timetable. What the client is late by is on record: *schedule delay*, sent

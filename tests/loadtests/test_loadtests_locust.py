@@ -351,3 +351,20 @@ def test_no_classifier_there_is_said_for_both_transports(reference, locust, tmp_
             locust, tmp_path, "-H", nobody, "--transport", transport, scenario="classify"
         )
         assert f"No KServe server answers over {transport}" in said
+
+
+def test_a_warm_up_by_count_is_kept_with_its_rule_and_cuts_the_window(reference, locust, tmp_path):
+    folder = tmp_path / "run"
+    done = locust.run(
+        "completion", "-H", reference.url, "-u", "4", "-r", "4", "-t", "3s", "--run-dir",
+        str(folder), "--model", "ref,ttft=0.02,gap=0.01", "--output-tokens", "4",
+        "--warmup", "20req",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = open_run(folder)
+    assert run.manifest["load"]["warmup"] == {"rule": "count", "requests": 20}
+    ended = sorted(row["done_s"] for row in run.records.to_pylist() if row["status"] == "ok")
+    assert run.window.start_s == ended[19]
+    cut = run.summary["window"]
+    assert cut["requests_before"] + run.summary["requests"]["total"] == run.records.num_rows
+    assert "warm-up left out" in done.stdout

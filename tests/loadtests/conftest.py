@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,18 @@ def start_reference(tmp_path: Path) -> Iterator[Callable[..., ReferenceServer]]:
 @pytest.fixture
 def reference(start_reference: Callable[..., ReferenceServer]) -> ReferenceServer:
     return start_reference()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives ports at which nobody listens."""
+
+    def find() -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return int(free.getsockname()[1])
+
+    return find
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import csv
 import json
 import signal
-import socket
 import time
 
 import httpx
@@ -276,12 +275,6 @@ def test_prometheus_is_told_where_the_client_is_while_it_runs(reference, locust,
     assert list(targets.iterdir()) == []
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def refused(locust, tmp_path, *flags, code=1, scenario="completion"):
     """The message with which a load test does not begin; nothing is left behind."""
     done = locust.run(scenario, "-t", "2s", "--run-dir", str(tmp_path / "run"), *flags)
@@ -291,7 +284,7 @@ def refused(locust, tmp_path, *flags, code=1, scenario="completion"):
     return done.stderr
 
 
-def test_a_server_that_is_not_up_is_said_before_anything_starts(locust, tmp_path):
+def test_a_server_that_is_not_up_is_said_before_anything_starts(locust, free_port, tmp_path):
     said = refused(locust, tmp_path, "-H", f"http://127.0.0.1:{free_port()}", "--model", "m")
     assert "No server answers at http://127.0.0.1" in said
 
@@ -344,7 +337,7 @@ def test_a_run_folder_that_holds_something_is_not_touched(reference, locust, tmp
     assert [entry.name for entry in kept.iterdir()] == ["notes.txt"]
 
 
-def test_no_classifier_there_is_said_for_both_transports(reference, locust, tmp_path):
+def test_no_classifier_there_is_said_for_both_transports(locust, free_port, tmp_path):
     nobody = f"127.0.0.1:{free_port()}"
     for transport in ("grpc", "http"):
         said = refused(

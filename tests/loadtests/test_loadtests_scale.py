@@ -166,7 +166,7 @@ def test_a_worker_elsewhere_learns_all_from_its_master(reference, locust, free_p
     ) as master:  # fmt: skip
         where = ("--master-host", "127.0.0.1", "--master-port", port, "--worker")
         with locust.start("completion", *where) as one, locust.start("completion", *where) as other:
-            out, err = master.communicate()
+            _, err = master.communicate()
             for worker in (one, other):
                 worker.communicate()
                 assert worker.returncode == 0

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import own, processes, report, table, truth
-from benchmarks.contract import Job, Tool
+from benchmarks.contract import Figures, Job, Tool
 from benchmarks.peers import aiperf, genai_bench, guidellm, vllm
 from benchmarks.results import Measured, Result
 from lab import services
@@ -184,27 +184,32 @@ def _one(
         truth.reset(server.base_url)
         log = folder / "output.log"
         ended = processes.run(tool.argv(job), _env(tool), folder, log, LIMIT_S)
-        sent = truth.fetch(server.base_url, OUTPUT_TOKENS)
+        raw = truth.fetch(server.base_url)
         took_s = time.monotonic() - began_s
     try:
-        measured = _measured(tool, ended, sent, folder)
+        if ended.exit_code is None:
+            raise ValueError(f"stopped after {LIMIT_S:.0f} s")
+        reported = tool.read(folder)
+        counted = tool.counted(folder) if tool.counted else None
     except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
         error = _why(ended, problem, log)
         return Result(tool.key, streams, repetition, took_s, error=error)
+    warmup = streams if tool.warmed else 0
+    sent = truth.whole_answers(raw, OUTPUT_TOKENS, counted=counted, warmup=warmup)
+    if sent.count == 0:
+        error = f"the server gave no whole answer, and it reports {reported.requests}"
+        return Result(tool.key, streams, repetition, took_s, error=error)
     shutil.rmtree(folder)
+    measured = _measured(tool, reported, ended, sent)
     return Result(tool.key, streams, repetition, took_s, measured=measured)
 
 
-def _measured(tool: Tool, ended: processes.Ended, sent: truth.Truth, folder: Path) -> Measured:
-    if ended.exit_code is None:
-        raise ValueError(f"stopped after {LIMIT_S:.0f} s")
-    reported = tool.read(folder)
-    true = truth.figures(sent, tool.gap, tool.quantile)
+def _measured(tool: Tool, reported: Figures, ended: processes.Ended, sent: truth.Truth) -> Measured:
     begin_s, end_s = float(sent.received_s.min()), float(sent.last_s.max())
     most, mean = truth.in_flight(sent)
     return Measured(
         reported=reported,
-        true=true,
+        true=truth.figures(sent, tool.gap, tool.quantile),
         cpu_us_per_token=ended.cpu_between_s(begin_s, end_s) / sent.tokens * 1e6,
         tokens_per_s=sent.tokens / (end_s - begin_s),
         server_late_p99_s=float(np.percentile(sent.late_s, 99)),

@@ -56,7 +56,9 @@ class Tool:
     `gap` is what it reports of the time between tokens: the gaps of all chunks pooled, or one
     mean a request (`ITL`, `TPOT`), which hides them. `environment` is `None` for what runs in the
     project's own. `argv` is pure; `read` takes the job's folder and raises `OSError`, `ValueError`,
-    `KeyError`, `TypeError` or `IndexError` if the numbers are not there.
+    `KeyError`, `TypeError` or `IndexError` if the numbers are not there. `counted` says which
+    requests the figures are of, by the X-Request-Id they carried; without it they are of all. One
+    that is `warmed` sends a request a stream beforehand and leaves those out of its figures.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Tool:
     read: Callable[[Path], Figures]
     gap: Gap
     quantile: Quantile
+    counted: Callable[[Path], frozenset[str]] | None = None
+    warmed: bool = False
     environment: Environment | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     note: str = ""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks.contract import Figures, Job, Tool
+from measure.store import open_run
 from servers.paths import ROOT
 
 # Answers under way when the time is over are waited for, as the tools that count requests do.
@@ -34,6 +35,13 @@ def read_ours(folder: Path) -> Figures:
     if ttft["p99"] is None:
         raise ValueError(f"{ttft['count']} answers carry no p99")
     return Figures(summary["requests"]["ok"], ttft["p50"], ttft["p99"], gap["p50"], gap["p99"])
+
+
+def counted_by_ours(folder: Path) -> frozenset[str]:
+    """The requests of the run's window: one sent just as it ended is in no figure."""
+    run = open_run(folder / "run")
+    ids = run.counted.column("request_id").to_pylist()
+    return frozenset(f"{run.run_id}-{one}" for one in ids)
 
 
 def naive_argv(job: Job) -> tuple[str, ...]:
@@ -70,6 +78,7 @@ TOOLS = (
         title="**Serving Lab**, `loadtests/chat.py`",
         argv=ours_argv,
         read=read_ours,
+        counted=counted_by_ours,
         gap="chunk gap",
         quantile="inverted_cdf",
     ),

@@ -20,8 +20,8 @@ class Truth:
     """Whole answers: when each request came, when its chunks went out, how late that was.
 
     The chunks of answer i are `sent_s[offset[i]:offset[i + 1]]`. `cut` counts requests whose answer
-    the client did not wait for, `tokens` is of these too, `blocked` counts sends for which the
-    client's buffer had no room.
+    the client did not wait for; `tokens` are all that were sent since the first request came, of
+    those too; `blocked` counts sends for which the client's buffer had no room.
     """
 
     received_s: Floats
@@ -60,31 +60,44 @@ def reset(url: str) -> None:
         pass
 
 
-def fetch(url: str, output_tokens: int) -> Truth:
-    """What it sent since. Raises `LabError` if that is no truth."""
+def fetch(url: str) -> bytes:
+    """What it sent since, as it says it."""
     with urllib.request.urlopen(f"{url}/truth", timeout=_TIMEOUT_S) as answer:
-        return whole_answers(answer.read(), output_tokens)
+        return bytes(answer.read())
 
 
-def whole_answers(raw: bytes, output_tokens: int) -> Truth:
+def whole_answers(
+    raw: bytes,
+    output_tokens: int,
+    *,
+    counted: frozenset[str] | None = None,
+    warmup: int = 0,
+) -> Truth:
     """The answers in what `GET /truth` gave that went out to their end.
 
     Shorter ones are left out: with them tools try, before the load, whether the server answers.
-    A tool that is no instrument of ours names its requests as it likes, or not at all: its
-    distribution is compared with the true one, not request with request.
+    So are the first `warmup` to come, and those that are not `counted`, if the tool says which it
+    did. Where it does not say, its distribution is compared with that of all. Raises `LabError` if
+    `raw` is no truth.
     """
     sent = decode(raw)
     chunks = np.diff(sent.offset)
     ended_well = np.asarray(sent.outcome) == "ok"
     whole = ended_well & (chunks == output_tokens)
+    if counted is not None:
+        whole &= np.asarray([one in counted for one in sent.request_id], dtype=bool)
+    # The server keeps requests in the order in which they came.
+    whole &= np.cumsum(whole) > warmup
     kept = np.repeat(whole, chunks)
+    received_s = sent.received_s[whole]
+    begin_s = received_s.min() if received_s.size else np.inf
     return Truth(
-        received_s=sent.received_s[whole],
+        received_s=received_s,
         offset=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(chunks[whole])]),
         sent_s=sent.sent_s[kept],
         late_s=sent.late_s[kept],
         cut=int(np.sum(~ended_well)),
-        tokens=int(chunks.sum()),
+        tokens=int(np.sum(sent.sent_s >= begin_s)),
         blocked=sent.blocked,
     )
 

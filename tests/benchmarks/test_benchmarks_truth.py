@@ -34,10 +34,20 @@ def test_only_whole_answers_are_compared_and_all_tokens_paid_for():
         blocked=3,
     )
     found = truth.whole_answers(raw, 2)
-    assert (found.count, found.cut, found.tokens, found.blocked) == (2, 2, 7, 3)
+    assert (found.count, found.cut, found.tokens, found.blocked) == (2, 2, 6, 3)
     assert found.first_s.tolist() == [10.3, 11.5]
     assert found.last_s.tolist() == [10.32, 11.52]
     assert found.late_s == pytest.approx([0.001] * 4)
+
+
+def test_a_tool_that_names_its_requests_is_compared_with_those():
+    raw = kept([(0.0, [1.0], "ok"), (0.0, [2.0], "ok"), (0.0, [3.0], "ok")])
+    assert truth.whole_answers(raw, 1, counted=frozenset({"0", "2"})).first_s.tolist() == [1.0, 3.0]
+
+
+def test_a_warm_up_is_the_first_to_come_tries_not_counted():
+    raw = kept([(0.0, [1.0], "ok"), (0.0, [2.0, 2.1], "ok"), (0.0, [3.0, 3.1], "ok")])
+    assert truth.whole_answers(raw, 2, warmup=1).first_s.tolist() == [3.0]
 
 
 def test_gaps_do_not_reach_from_one_answer_to_the_next():

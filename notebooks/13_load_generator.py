@@ -132,8 +132,8 @@ instruments.accuracy({name: one for name, one in seen.items() if "lab, starved" 
 # ### Open or closed is a property of the client
 #
 # Stamps protect what arrives, not what is sent. A starved client sends its next request late, so
-# the *load* is no longer the one that was asked for. In a closed loop that leaves no trace: there is
-# no timetable, so no request is ever late, and the rate depends on the answers as well.
+# the *load* is no longer the one that was asked for. In a closed loop that leaves no trace: there
+# is no timetable, so no request is ever late, and the rate depends on the answers as well.
 
 # %%
 for name, run in (("calm", calm), ("starved", hungry)):

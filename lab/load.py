@@ -34,6 +34,8 @@ class Load:
     What no flag says of prompts and answers is `PROMPT_TOKENS` and `OUTPUT_TOKENS`, or what the
     trace or the dataset says.
 
+    `processes` of the load test share it (-1: one for each core).
+
     Without a `protocol` it is the usual one of the scenario that the engine answers.
     """
 
@@ -48,6 +50,7 @@ class Load:
     slo: str = ""
     transport: str = "grpc"
     protocol: str = ""
+    processes: int = 1
 
 
 def validated(load: Load) -> Load:
@@ -67,6 +70,10 @@ def validated(load: Load) -> Load:
     ):
         if value is not None and value < least:
             raise LabError(f"{name} is {value:g}, and must be at least {least:g}.")
+    if load.processes < 1 and load.processes != -1:
+        raise LabError(
+            f"--processes is {load.processes}; it must be 1 or more, or -1 for one on each core."
+        )
     if load.duration_s != int(load.duration_s):
         raise LabError(
             f"--duration is {load.duration_s:g} s, and Locust runs for whole seconds: "
@@ -167,6 +174,8 @@ def locust_argv(
         argv += ["-u", str(load.users), "-r", f"{_spawn_rate(load):g}"]
     else:
         argv += load.arrivals.argv()
+    if load.processes != 1:
+        argv += ["--processes", str(load.processes)]
     if load.tokenizer:
         argv += ["--tokenizer", load.tokenizer]
     return tuple(argv)

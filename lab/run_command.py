@@ -111,6 +111,9 @@ def run_command(
     protocol: Annotated[
         str, typer.Option(help="Such as kserve-grpc or tgi; the scenario's usual one if left out.")
     ] = "",
+    processes: Annotated[
+        int, typer.Option(help="Of the load test, where one core is not enough; -1: every core.")
+    ] = 1,
 ) -> None:
     """One experiment: the engine as set, one load, one run folder.
 
@@ -152,6 +155,7 @@ def run_command(
             slo=slo,
             transport=transport,
             protocol=protocol,
+            processes=processes,
         )
     )
     kind = services.find(engine)

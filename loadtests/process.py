@@ -6,8 +6,9 @@ import inspect
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import gevent
@@ -19,6 +20,7 @@ from loadtests.errors import LoadError
 # Beside one socket a request: libraries, logs, Locust's own sockets.
 _OTHER_FILES = 200
 _PR_SET_PDEATHSIG = 1
+_LOOPBACK = "127.0.0.1"
 _FORKED_BY: list[int] = []
 # How long a worker waits for its master, which has had the same Ctrl-C, to end the run.
 _MASTERS_TURN_S = 2.0
@@ -104,6 +106,32 @@ def allow_open_files(streams: int, *, all_of_them: bool) -> None:
             "more processes (--processes)."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def keep_master_to_this_machine(argv: Sequence[str]) -> None:
+    """With --processes alone nobody else need reach the master: a port of its own, on loopback.
+
+    Locust would listen on port 5557 of every interface, and a second load test could not start.
+    What is said of it (--master-..., LOCUST_MASTER_...) stands. To be called before Locust reads
+    its command line.
+    """
+    wanted = (
+        any(word.startswith("--processes") for word in argv) or "LOCUST_PROCESSES" in os.environ
+    )
+    told = any(word.startswith(("--master", "--worker")) for word in argv) or any(
+        name.startswith(("LOCUST_MASTER_", "LOCUST_MODE_")) for name in os.environ
+    )
+    if not wanted or told:
+        return
+    with socket.socket() as free:
+        free.bind((_LOOPBACK, 0))
+        port = str(free.getsockname()[1])
+    os.environ |= {
+        "LOCUST_MASTER_BIND_HOST": _LOOPBACK,
+        "LOCUST_MASTER_BIND_PORT": port,
+        "LOCUST_MASTER_NODE_HOST": _LOOPBACK,
+        "LOCUST_MASTER_NODE_PORT": port,
+    }
 
 
 def end_with_parent() -> None:

@@ -165,6 +165,7 @@ class Session:
         }
 
     def _add_arguments(self, parser: ArgumentParser, **_: Any) -> None:
+        process.keep_master_to_this_machine(sys.argv[1:])
         locusts = {action.dest for action in parser._actions}
         flags.add_arguments(parser, self._protocols)
         self._own_options = {action.dest for action in parser._actions} - locusts

@@ -34,6 +34,13 @@ _SENDING_S = 0.05
 _NOT_CONNECTED = ("connect_refused", "connect_error", "connect_timeout", "tls_error")
 
 
+def _nobody_there(answer: Answer) -> bool:
+    """Whether no server took the request: not connected, or dropped without a byte of an answer."""
+    error = answer.error
+    dropped = error is not None and error.kind == "disconnected" and not answer.received_bytes
+    return dropped or (error is not None and error.kind in _NOT_CONNECTED)
+
+
 class LoadUser(User):
     """What every scenario shares: numbering, recording, closed and open loop.
 
@@ -41,8 +48,9 @@ class LoadUser(User):
     `open` a client, how to `send` (fills the answer, raises nothing), what the `record` of an
     answer is, and where conversations have several turns, what the `reply` in it is.
 
-    A user of a closed loop has one conversation after another. One that could not connect waits
-    `CONNECT_RETRY_S` before its next; after any other end it goes on at once. In an open loop
+    A user of a closed loop has one conversation after another. One that could not connect, or
+    was dropped without an answer, waits `CONNECT_RETRY_S` before its next; after any other end it
+    goes on at once. In an open loop
     arrivals begin conversations. A turn after the first is due when the answer before it was
     complete and the user has thought, and in an open loop that moment is its scheduled time: it
     is never due while the server still owes an answer. A turn that fails ends its conversation.
@@ -125,7 +133,7 @@ class LoadUser(User):
             self._client = self.open()
         while True:
             answer, record = self._one(self._client, request, talk.name)
-            if answer.error is not None and answer.error.kind in _NOT_CONNECTED:
+            if _nobody_there(answer):
                 run.stopping.wait(CONNECT_RETRY_S)
             following = self._following(talk, answer, record)
             if following is None:

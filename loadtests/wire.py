@@ -11,9 +11,10 @@ from measure.records import Clock, Status
 # The layout of the kernel's stamp below is that of 64-bit Linux.
 KERNEL_STAMPS = sys.platform == "linux" and struct.calcsize("l") == 8
 
-# A refused connection costs neither side anything: a closed loop would try again thousands of
-# times a second, fill the run with records that say one thing, and be in the way of the server
-# that is coming up. Ten tries a second still notice its return as fast as a person would.
+# A connection that is refused, or accepted and dropped at once, costs neither side anything: a
+# closed loop would try again thousands of times a second, fill the run with records that say one
+# thing, and be in the way of the server that is coming up. Ten tries a second still notice its
+# return as fast as a person would.
 CONNECT_RETRY_S = 0.1
 
 # Servers that know it write it into their logs, where a record can then be looked up.

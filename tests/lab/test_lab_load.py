@@ -56,6 +56,15 @@ def test_an_open_loop_names_arrival_and_rate_and_no_users():
     assert " -u " not in line
 
 
+def test_a_load_is_shared_between_processes_where_that_is_asked():
+    assert "--processes" not in argv_of(CLOSED, "openai-chat")
+    shared = replace(CLOSED, processes=-1)
+    assert validated(shared) == shared
+    assert "--processes -1" in argv_of(shared, "openai-chat")
+    with pytest.raises(LabError, match="--processes is 0"):
+        validated(replace(CLOSED, processes=0))
+
+
 def test_lengths_are_short_unless_something_else_says_them():
     assert "--prompt-tokens 64 --output-tokens 32" in argv_of(OPEN, "openai-completions")
     asked = replace(OPEN, prompts=PromptFlags(output_tokens="uniform:4:8"))

@@ -1,8 +1,11 @@
 """Real `locust` as a subprocess against the reference server."""
 
+import contextlib
 import csv
 import json
 import signal
+import socket
+import threading
 import time
 
 import httpx
@@ -182,13 +185,21 @@ def test_arrivals_that_the_client_is_too_late_to_start_were_offered_all_the_same
     assert any("requests were offered and" in why for why in run.summary["client"]["reasons"])
 
 
-def refused_at_s(path):
+def in_vain_at_s(path, kind):
     records = open_run(path).records
-    refused = records.filter(pc.starts_with(records.column("error"), "connect_refused"))
-    return sorted(refused.column("done_s").to_pylist())
+    ended = records.filter(pc.starts_with(records.column("error"), kind))
+    return sorted(ended.column("done_s").to_pylist())
 
 
-def test_a_closed_loop_does_not_hammer_a_server_that_has_gone(reference, locust, tmp_path):
+def drop_everybody(listener):
+    with contextlib.suppress(OSError):
+        while True:
+            listener.accept()[0].close()
+
+
+@pytest.mark.parametrize("kind", ["connect_refused", "disconnected"])
+def test_a_closed_loop_does_not_hammer_a_server_that_has_gone(reference, locust, tmp_path, kind):
+    """Nobody listens any more, or somebody does who drops every connection at once."""
     folder = tmp_path / "run"
     with locust.start(
         "completion", "-H", reference.url, "-u", "1", "-t", "10m", "--output-tokens", "2",
@@ -196,11 +207,21 @@ def test_a_closed_loop_does_not_hammer_a_server_that_has_gone(reference, locust,
     ) as process:  # fmt: skip
         wait_for(process, folder, lambda path: finished_requests(path) > 5)
         reference.process.kill()
-        wait_for(process, folder, lambda path: len(refused_at_s(path)) > 5)
-        process.send_signal(signal.SIGINT)
-        process.communicate()
-    # The last wait may have been cut short by the end of the load.
-    waits_s = np.diff(refused_at_s(folder)[:-1])
+        reference.process.wait()
+        with socket.socket() as listener:
+            if kind == "disconnected":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(("127.0.0.1", int(reference.url.rsplit(":", 1)[1])))
+                listener.listen()
+                threading.Thread(target=drop_everybody, args=(listener,), daemon=True).start()
+            wait_for(process, folder, lambda path: len(in_vain_at_s(path, kind)) > 6)
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            if kind == "disconnected":
+                listener.shutdown(socket.SHUT_RDWR)  # ends the thread's accept
+    # The first may be the request under way when the server went; the last wait may have been
+    # cut short by the end of the load.
+    waits_s = np.diff(in_vain_at_s(folder, kind)[1:-1])
     assert waits_s.min() >= CONNECT_RETRY_S - 0.001
 
 

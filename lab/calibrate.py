@@ -5,6 +5,7 @@ closed loop; what was recorded is laid beside what was sent. Both share this mac
 test and an engine do, so the error found is the one that a run here has.
 """
 
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,10 +33,9 @@ QUICK_LEVELS = (8, 32)
 NAME = "calibration"
 PROMPT_TOKENS = 64
 OUTPUT_TOKENS = 100
-# Everyone has come before the window begins, and answers as long as usual are under way.
-WARMUP_S = 5.0
-QUICK_WARMUP_S = 1.0
 QUICK_DURATION_S = 2.0
+# Everyone has come before the window begins, and answers as long as usual are under way.
+LONGEST_WARMUP_S = 5.0
 _TIMEOUT_S = 120.0
 
 
@@ -46,7 +46,11 @@ class Plan:
     levels: tuple[int, ...] = LEVELS
     processes: int = 1
     duration_s: float = 10.0
-    warmup_s: float = WARMUP_S
+
+    @property
+    def warmup_s(self) -> float:
+        """Half as long as what is measured, in whole seconds, and at most five."""
+        return min(LONGEST_WARMUP_S, math.ceil(self.duration_s / 2))
 
 
 def plan(levels: str | None, processes: int, duration_s: float | None, quick: bool) -> Plan:
@@ -59,9 +63,11 @@ def plan(levels: str | None, processes: int, duration_s: float | None, quick: bo
         )
     if duration_s is None:
         duration_s = QUICK_DURATION_S if quick else Plan.duration_s
-    if duration_s < 1.0:
-        raise LabError(f"--duration is {duration_s:g} s; a level needs at least 1s.")
-    return Plan(streams, processes, duration_s, QUICK_WARMUP_S if quick else WARMUP_S)
+    if duration_s < 1.0 or duration_s != int(duration_s):
+        raise LabError(
+            f"--duration is {duration_s:g} s; a level takes whole seconds, and at least 1s."
+        )
+    return Plan(streams, processes, duration_s)
 
 
 def _streams(text: str) -> tuple[int, ...]:

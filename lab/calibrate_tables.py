@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from lab.calibrate_level import SERVER_LATE_S, Compared, Level, ceiling
+from lab.calibrate_level import SERVER_LATE_S, Ceiling, Compared, Level, ceiling
 
 VERDICT_STYLE = {"valid": "green", "suspect": "yellow", "invalid": "red"}
 QUANTITIES = (
@@ -52,13 +52,22 @@ def print_ceiling(console: Console, levels: Sequence[Level]) -> None:
         told = f"ceiling of {who} here: {found.tokens_per_s:,.0f} tokens/s"
     else:
         told = f"{who} here: not even the lowest level held"
-    why = {
-        "client": "above it the client measured TTFT's p99 more than 1% (and 1 ms) wrong",
-        "server": f"there the server fell more than {_ms(SERVER_LATE_S)} behind its own plan: this "
-        "machine has no room for both, and more was not to be had",
-        None: "the highest level tried held, so it may be higher",
-    }[found.limit]
-    console.print(f"\n[bold]{told}[/bold] (TTFT p99 within 1% or 1 ms of the truth); {why}.")
+    console.print(
+        f"\n[bold]{told}[/bold] (TTFT p99 within 1% or 1 ms of the truth); {_why(found)}."
+    )
+
+
+def _why(found: Ceiling) -> str:
+    if found.limit == "server":
+        return (
+            f"there the server fell more than {_ms(SERVER_LATE_S)} behind its own plan: this "
+            "machine has no room for both, and more was not to be had"
+        )
+    if found.limit is None:
+        return "the highest level tried held, so it may be higher"
+    if found.tokens_per_s:
+        return "the next level did not hold"
+    return "other work on this machine, or a lower level, is the first thing to look at"
 
 
 def _cells(compared: Compared) -> tuple[str, str, str, str]:

@@ -9,10 +9,12 @@ from typing import Literal
 
 import psutil
 
+from loadtests import calibration
+from measure.manifest import machine
 from servers.catalog import ENGINES
 from servers.device import detect
 from servers.environments import installed
-from servers.paths import ROOT, models
+from servers.paths import ROOT, home, models
 from servers.prometheus import binary
 
 GIB = 1024**3
@@ -44,6 +46,7 @@ def checks() -> list[Check]:
         _prometheus(),
         *_environments(),
         _models(),
+        _calibration(),
         _browser(),
     ]
 
@@ -119,6 +122,23 @@ def _models() -> Check:
     if made:
         return Check("models", "ok", ", ".join(made))
     return Check("models", "note", "none made yet", "the first `lab up` makes them", needed=False)
+
+
+def _calibration() -> Check:
+    what, how = "calibration", "`lab calibrate` says how far the load test is off here"
+    file = home() / calibration.FILE
+    found = calibration.read(home())
+    if found is None:
+        told = f"{file} cannot be read" if file.exists() else "not calibrated"
+        return Check(what, "note", told, how, needed=False)
+    if not calibration.same_machine(found, machine()):
+        return Check(what, "note", f"of another machine ({found['created']})", how, needed=False)
+    tops = ", ".join(
+        f"{top:,.0f} tokens/s with {processes} process{'es' if processes != '1' else ''}"
+        for processes, top in found["ceilings"].items()
+        if isinstance(top, int | float)
+    )
+    return Check(what, "ok", f"up to {tops} ({found['created'][:10]})", needed=False)
 
 
 def _browser() -> Check:

@@ -146,6 +146,16 @@ def merged_first_chunks(records: pa.Table) -> float | None:
     return float(np.mean(flat.time_s[first] == flat.time_s[first + 1]))
 
 
+def merged_chunks(records: pa.Table) -> float | None:
+    """The share of chunks, first ones left out, that carry the stamp of the one before.
+
+    They came in one read with it: the gap is 0, and the gap before it is longer than it was. Of
+    requests that ended well; `None` if there are no such chunks.
+    """
+    gap_s = chunk_gaps(records).gap_s
+    return float(np.mean(gap_s == 0)) if gap_s.size else None
+
+
 def _when_ok(records: pa.Table, values: Floats) -> Floats:
     return np.where(is_ok(records), values, np.nan)
 

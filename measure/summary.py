@@ -67,6 +67,7 @@ def summarise(
     for name in QUANTITIES:
         result[name] = describe(*sample(name, chosen, open_loop=open_loop))
     merged = latency.merged_first_chunks(chosen)
+    merged_chunks = latency.merged_chunks(chosen)
     verdict, reasons = judge(
         Facts(
             stats=client,
@@ -78,6 +79,7 @@ def summarise(
             schedule_delay_p99_s=result["schedule_delay_s"]["p99"],
             clocks=_counts(chosen.column("clock")),
             merged_first_chunks=merged,
+            merged_chunks=merged_chunks,
             token_sources=_token_sources(chosen),
             window_problem=cut.problem,
             chunks_per_s=_rate(window.chunks_in(records, span), span),
@@ -87,6 +89,7 @@ def summarise(
     result["client"] = {
         **_client(records, client),
         "merged_first_chunks": merged,
+        "merged_chunks": merged_chunks,
         "verdict": verdict.value,
         "reasons": reasons,
     }

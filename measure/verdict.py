@@ -35,6 +35,10 @@ RATE_EDGE_REQUESTS = 2
 # twenty reaches the p95. In most answers, with a loop that is itself late, TTFT is the client's.
 MERGED_SUSPECT = 0.05
 MERGED_INVALID = 0.50
+# Any chunk that came in one read with the one before has a gap of 0, and its neighbour one that is
+# too long: from 1% on the p99 of chunk gaps is theirs. A server may send several events at once,
+# so it is held against the client only where its loop was late.
+MERGED_GAPS_SUSPECT = 0.01
 
 # A user-space stamp is taken when the process comes round to reading, so it waits for its core as
 # any work does. From 70% of a core on that wait is, on average, longer than the reading itself
@@ -79,7 +83,8 @@ class Facts:
 
     `clocks` says how many requests each clock stamped (kernel, user). `offered` is `None` in
     closed loop, where nothing is asked for by a schedule. `merged_first_chunks` is the share of
-    streamed answers whose first two chunks carry one stamp (`None`: there were none).
+    streamed answers whose first two chunks carry one stamp (`None`: there were none),
+    `merged_chunks` that of all chunks but the first that carry the stamp of the one before.
     `token_sources` says how many answers had their tokens counted by whom (`TokenSource`).
     `window_problem` is why the warm-up's rule could not be followed. `chunks_per_s` is what the
     client received, `ceiling_per_s` up to where it was calibrated, over all its processes (`None`:
@@ -95,6 +100,7 @@ class Facts:
     schedule_delay_p99_s: float | None
     clocks: dict[str, int]
     merged_first_chunks: float | None = None
+    merged_chunks: float | None = None
     token_sources: dict[str, int] = field(default_factory=dict)
     window_problem: str | None = None
     chunks_per_s: float | None = None
@@ -112,6 +118,7 @@ def judge(facts: Facts) -> tuple[Verdict, list[str]]:
         *_pace(facts),
         *_clock(facts.clocks, facts.stats),
         *_merged(facts.merged_first_chunks, facts.stats),
+        *_merged_gaps(facts.merged_chunks, facts.stats),
         *_tokens(facts.token_sources),
     ]
     worst = Verdict.VALID
@@ -288,5 +295,19 @@ def _merged(share: float | None, stats: ClientStats | None) -> list[Finding]:
             Verdict.INVALID if late and share > MERGED_INVALID else Verdict.SUSPECT,
             f"in {share:.0%} of answers the first chunk arrived in one read with the next: their "
             "TTFT is an upper bound (a late client, or a server that sends several tokens at once)",
+        )
+    ]
+
+
+def _merged_gaps(share: float | None, stats: ClientStats | None) -> list[Finding]:
+    lag = None if stats is None else stats.loop_lag_p99_s
+    if share is None or share <= MERGED_GAPS_SUSPECT or not lag or lag <= LOOP_LAG_SUSPECT_S:
+        return []
+    return [
+        (
+            Verdict.INVALID if share > MERGED_INVALID else Verdict.SUSPECT,
+            f"{share:.0%} of chunks arrived in one read with the one before, and the client's "
+            f"event loop was late by {lag * 1e3:.0f} ms at its p99: the tail of chunk gaps is its "
+            "own",
         )
     ]

@@ -26,6 +26,7 @@ CLIENT_KEYS = [
     "max_in_flight",
     "clock",
     "merged_first_chunks",
+    "merged_chunks",
     "verdict",
     "reasons",
 ]
@@ -217,9 +218,11 @@ def test_first_chunks_read_together_with_the_next_are_told_as_a_share(
     )
     client = summarise(records, make_manifest(warmup_s=5.0), _stats())["client"]
     assert client["merged_first_chunks"] == 0.25
+    assert client["merged_chunks"] == pytest.approx(2 / 6)
     assert any("in 25% of answers" in reason for reason in client["reasons"])
     one_chunk = table(make_record(6.0, (0.1,)), make_record(7.0, ()))
-    assert summarise(one_chunk, make_manifest(), _stats())["client"]["merged_first_chunks"] is None
+    client = summarise(one_chunk, make_manifest(), _stats())["client"]
+    assert client["merged_first_chunks"] is client["merged_chunks"] is None
 
 
 def test_intervals_do_not_depend_on_the_order_in_which_answers_were_written(

@@ -55,6 +55,8 @@ LATE = replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02))
         (replace(GOOD, merged_first_chunks=0.6), "suspect", "their TTFT is an upper bound"),
         (replace(LATE, merged_first_chunks=0.5), "suspect", "in 50% of answers"),
         (replace(LATE, merged_first_chunks=0.6), "invalid", "in 60% of answers"),
+        (replace(LATE, merged_chunks=0.02), "suspect", "2% of chunks arrived in one read with the one before"),
+        (replace(LATE, merged_chunks=0.6), "invalid", "the tail of chunk gaps is its own"),
         (replace(GOOD, ok=0), "invalid", "none of the 1000 requests succeeded"),
         (replace(GOOD, total=0, ok=0), "invalid", "no request falls into the window"),
     ],
@@ -112,3 +114,10 @@ def test_what_stays_below_a_rules_mark_is_no_doubt(facts):
 @pytest.mark.parametrize("share", [None, 0.0, 0.05])
 def test_a_few_first_chunks_that_came_with_the_next_are_no_doubt(share):
     assert judge(replace(GOOD, merged_first_chunks=share)) == (Verdict.VALID, [])
+
+
+@pytest.mark.parametrize(
+    "facts", [replace(GOOD, merged_chunks=0.9), replace(LATE, merged_chunks=0.01)]
+)
+def test_merged_chunks_are_no_doubt_where_few_or_where_the_client_was_in_time(facts):
+    assert judge(facts) == (Verdict.VALID, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import select
 import socket
 import struct
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
+BACKLOG = 4096
 SO_TIMESTAMPING = 37
 RX_SOFTWARE_REPORTED = 1 << 3 | 1 << 4
 _TIMESPEC = struct.Struct("qq")
@@ -101,3 +103,22 @@ class Connection:
     def _hold(self, data: bytes) -> None:
         self._pending += data
         self._blocked()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket with room for thousands. Raises `OSError` if the address is taken."""
+    _allow_many_files()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit both. That this one asks for stamps keeps the kernel stamping always.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE_REPORTED)
+    listener.setblocking(False)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _allow_many_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import gc
 import json
-import resource
 import select
-import socket
 from heapq import heappop, heappush, heapreplace
 from math import inf
 from time import sleep, time
 
 from servers.reference import frames, plan
-from servers.reference.asks import MODEL, Ask, Refused, is_generation, read_ask
-from servers.reference.connection import RX_SOFTWARE_REPORTED, SO_TIMESTAMPING, Connection
+from servers.reference.asks import Ask, Refused, is_generation, read_ask
+from servers.reference.connection import Connection, listen
+from servers.reference.documents import DOCUMENTS
 from servers.reference.http_in import BadRequest, Request, read_request
 from servers.reference.knobs import AT_ONCE
 from servers.reference.metrics import Counters
 from servers.reference.plan import Plan, Settings
+from servers.reference.stream import Stream
 from servers.reference.truth import Sent, Truth
 
-BACKLOG = 4096
 # So many connections are accepted or read before it is time for chunks that are due again.
 _EVENTS_A_TURN = 32
 # Waking up for each chunk on its own would cost more than sending it.
@@ -34,39 +33,13 @@ _SHORTEST_WAIT_S = 100e-6
 _LONGEST_WAIT_S = 1.0
 
 
-class Stream:
-    """An answer under way."""
-
-    __slots__ = (
-        "at", "base_s", "chunks", "connection", "ended", "keep_alive", "offsets_s", "outcome",
-        "sent", "tokens", "wire",
-    )  # fmt: skip
-
-    def __init__(
-        self, connection: Connection, ask: Ask, answer: Plan, wire: frames.Wire, sent: Sent,
-        base_s: float, keep_alive: bool,
-    ) -> None:  # fmt: skip
-        self.connection = connection
-        self.wire = wire
-        self.sent = sent
-        self.base_s = base_s
-        self.outcome = answer.outcome
-        self.offsets_s = answer.offsets_s
-        self.chunks = answer.chunks
-        self.tokens = ask.tokens
-        self.keep_alive = keep_alive
-        self.at = 0
-        self.ended = False
-
-
 class Server:
     """Listens from the start; `serve` answers until the process is ended."""
 
     def __init__(self, host: str, port: int, settings: Settings) -> None:
         """Raises `OSError` if the address cannot be had."""
-        _allow_many_files()
         self._settings = settings
-        self._listener = _listen(host, port)
+        self._listener = listen(host, port)
         self.port = int(self._listener.getsockname()[1])
         self._epoll = select.epoll()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
@@ -317,8 +290,8 @@ class Server:
             body = self._counters.exposition()
             content_type = "text/plain; version=0.0.4; charset=utf-8"
             self._send(connection, frames.response(200, body, content_type))
-        elif route in _DOCUMENTS:
-            self._document(connection, _DOCUMENTS[route])
+        elif route in DOCUMENTS:
+            self._document(connection, DOCUMENTS[route])
         else:
             message = f"there is no {request.method} {request.path} here"
             self._document(connection, frames.error_document(404, message), 404)
@@ -350,33 +323,3 @@ class Server:
             del self._connections[connection.fileno]
             connection.stream = None
             connection.close()
-
-
-_MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "reference"}]}
-_DOCUMENTS: dict[tuple[str, str], object] = {
-    ("GET", "/health"): {},
-    ("GET", "/v1/models"): _MODELS,
-    ("GET", "/v2"): {"name": MODEL, "version": "1", "extensions": ["generate"]},
-    ("GET", "/v2/health/ready"): {},
-    ("GET", "/v2/health/live"): {},
-    ("GET", f"/v2/models/{MODEL}/ready"): {},
-    ("POST", "/v2/repository/index"): [{"name": MODEL, "version": "1", "state": "READY"}],
-    ("GET", "/info"): {"model_id": MODEL, "version": "reference"},
-}
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections inherit both. That this one asks for stamps keeps the kernel stamping always.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE_REPORTED)
-    listener.setblocking(False)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)
-    return listener
-
-
-def _allow_many_files() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

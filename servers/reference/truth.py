@@ -73,7 +73,7 @@ class Truth:
     def finished(self, sent: Sent) -> None:
         """A request is over; the oldest make room if there are too many."""
         self._chunks += len(sent.sent_s)
-        while len(self.requests) > MOST_REQUESTS or self._chunks > MOST_CHUNKS:
+        while self.requests and (len(self.requests) > MOST_REQUESTS or self._chunks > MOST_CHUNKS):
             self._chunks -= len(self.requests.popleft().sent_s)
             self.forgotten += 1
 

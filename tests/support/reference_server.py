@@ -22,7 +22,9 @@ client can ask for it: `ref,ttft=0.1,gap=0.02,tokens=8`. Keys:
     hang           1: accepts the request and never answers
 
 `--stall-from S --stall-for D` makes the whole server stop answering for D seconds, S seconds
-after its first request. Each request's true times go to `--log` as a JSON line: `received_s`,
+after its first request. (`servers/reference` is the lab's own: fast, the same for all requests but
+for chance, for measuring. This one does to each request what its model's name says, for tests of
+how a client reads.) Each request's true times go to `--log` as a JSON line: `received_s`,
 `sent_s` (a list, one a content chunk), CLOCK_REALTIME.
 """
 

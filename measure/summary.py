@@ -76,7 +76,7 @@ def summarise(
             ok=counts["ok"],
             offered=chosen.num_rows if open_loop else None,
             achieved=sent,
-            schedule_delay_p99_s=result["schedule_delay_s"]["p99"],
+            schedule_delay=_furthest_to_p99(result["schedule_delay_s"]),
             clocks=_counts(chosen.column("clock")),
             merged_first_chunks=merged,
             merged_chunks=merged_chunks,
@@ -94,6 +94,16 @@ def summarise(
         "reasons": reasons,
     }
     return result
+
+
+def _furthest_to_p99(described: dict[str, Any]) -> tuple[str, float] | None:
+    """The p99 of a quantity, or the furthest quantile below it that its sample carries."""
+    carried = [
+        (level, described[level])
+        for level in ("p99", "p95", "p90", "p50")
+        if described[level] is not None
+    ]
+    return carried[0] if carried else None
 
 
 def sample(

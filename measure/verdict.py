@@ -85,6 +85,8 @@ class Facts:
     closed loop, where nothing is asked for by a schedule. `merged_first_chunks` is the share of
     streamed answers whose first two chunks carry one stamp (`None`: there were none),
     `merged_chunks` that of all chunks but the first that carry the stamp of the one before.
+    `schedule_delay` is the p99 of how late requests left, in seconds, with its name; of a sample
+    too small for a p99 the furthest quantile it carries (`None`: no request left).
     `token_sources` says how many answers had their tokens counted by whom (`TokenSource`).
     `window_problem` is why the warm-up's rule could not be followed. `chunks_per_s` is what the
     client received, `ceiling_per_s` up to where it was calibrated, over all its processes (`None`:
@@ -97,7 +99,7 @@ class Facts:
     ok: int
     offered: int | None
     achieved: int
-    schedule_delay_p99_s: float | None
+    schedule_delay: tuple[str, float] | None
     clocks: dict[str, int]
     merged_first_chunks: float | None = None
     merged_chunks: float | None = None
@@ -230,12 +232,12 @@ def _ceiling(chunks_per_s: float | None, ceiling_per_s: float | None) -> list[Fi
 
 def _pace(facts: Facts) -> list[Finding]:
     found: list[Finding] = []
-    delay = facts.schedule_delay_p99_s
-    if delay is not None and delay > DELAY_SUSPECT_S:
+    level, delay_s = facts.schedule_delay or ("", 0.0)
+    if delay_s > DELAY_SUSPECT_S:
         found.append(
             (
-                Verdict.INVALID if delay > DELAY_INVALID_S else Verdict.SUSPECT,
-                f"requests left {delay * 1e3:.0f} ms after they were wanted, at the p99",
+                Verdict.INVALID if delay_s > DELAY_INVALID_S else Verdict.SUSPECT,
+                f"requests left {delay_s * 1e3:.0f} ms after they were wanted, at the {level}",
             )
         )
     if facts.offered:

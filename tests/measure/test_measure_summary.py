@@ -242,3 +242,13 @@ def test_intervals_do_not_depend_on_the_order_in_which_answers_were_written(
         assert found[quantity]["ci95"] == other[quantity]["ci95"]
         assert found[quantity]["effective_count"] == other[quantity]["effective_count"]
     assert found["ttft_s"]["effective_count"] < 80
+
+
+def test_too_few_requests_for_a_p99_are_judged_by_the_quantile_they_carry(
+    table, make_record, make_manifest
+):
+    late = [make_record(at + 0.5, scheduled=at) for at in np.linspace(0.0, 9.0, 30)]
+    found = summarise(table(*late), make_manifest("poisson"), _stats())
+    assert found["schedule_delay_s"]["p99"] is None
+    assert found["client"]["verdict"] == "invalid"
+    assert any("500 ms after they were wanted" in reason for reason in found["client"]["reasons"])

@@ -12,7 +12,7 @@ GOOD = Facts(
     ok=990,
     offered=1000,
     achieved=998,
-    schedule_delay_p99_s=0.001,
+    schedule_delay=("p99", 0.001),
     clocks={"kernel": 1000},
 )
 
@@ -39,8 +39,9 @@ LATE = replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02))
         (replace(GOOD, stats=replace(STATS, cap_hits=1)), "invalid", "held back 1 requests"),
         (replace(GOOD, stats=None), "suspect", "nothing is known of the client"),
         (replace(GOOD, finished=False), "suspect", "did not finish"),
-        (replace(GOOD, schedule_delay_p99_s=0.05), "suspect", "left 50 ms after"),
-        (replace(GOOD, schedule_delay_p99_s=0.5), "invalid", "left 500 ms after"),
+        (replace(GOOD, schedule_delay=("p99", 0.05)), "suspect", "left 50 ms after"),
+        (replace(GOOD, schedule_delay=("p99", 0.5)), "invalid", "left 500 ms after"),
+        (replace(GOOD, schedule_delay=("p90", 0.5)), "invalid", "at the p90"),
         (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
         (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
         (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),

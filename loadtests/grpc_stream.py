@@ -21,7 +21,7 @@ from loadtests.errors import StreamError
 from loadtests.infer import unavailable
 from loadtests.protocols import kserve_grpc
 from loadtests.protocols.kserve_grpc import Request, Tensor
-from loadtests.stream import Sweeper
+from loadtests.sweeper import Sweeper
 from loadtests.wire import Answer, Timeouts, address
 from measure.records import Clock, Status
 

@@ -32,7 +32,8 @@ class ResponseParser:
 
     After the head, `status` and `headers` (lower-case names) are set; after the body `done` is
     true and `keep_alive` says whether the connection may carry another request. `feed` raises
-    `StreamError` (`bad_http`, `content_encoding`) and is not to be fed again after that.
+    `StreamError` (`bad_http`, `content_encoding`) and is not to be fed again after that. Body
+    that stands before a mistake in the same read is returned: `mistake` then holds the error.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class ResponseParser:
         self.headers: dict[str, str] = {}
         self.keep_alive = True
         self.done = False
+        self.mistake: StreamError | None = None
         self._state = _State.HEAD
         self._rest = b""
         self._left = 0
@@ -172,13 +174,22 @@ class ResponseParser:
                 break
             else:
                 end = data.find(b"\r\n", at)
+                # Without an end yet, the last byte may be half of it.
+                length = end - at if end >= 0 else size - at - 1
+                if length > MAX_CHUNK_LINE_BYTES:
+                    self.mistake = StreamError("bad_http", "a chunk line without end")
+                    break
                 if end < 0:
-                    if size - at > MAX_CHUNK_LINE_BYTES:
-                        raise StreamError("bad_http", "a chunk line without end")
                     self._rest = data[at:]
                     break
-                self._line(data[at:end])
+                try:
+                    self._line(data[at:end])
+                except StreamError as error:
+                    self.mistake = error
+                    break
                 at = end + 2
+        if self.mistake is not None and not out:
+            raise self.mistake
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _line(self, line: bytes) -> None:

@@ -15,7 +15,7 @@ from loadtests.options import Options
 from loadtests.probe import Probe
 from loadtests.protocols import STREAMING, openai
 from loadtests.protocols.contract import HttpProtocol, Target
-from loadtests.stream import Sweeper
+from loadtests.sweeper import Sweeper
 from loadtests.wire import Answer, address, split_url
 from measure.records import Record, Status
 

@@ -9,7 +9,8 @@ from loadtests.options import Options
 from loadtests.prompts import text_of
 from loadtests.protocols import STREAMING
 from loadtests.protocols.contract import Ask, HttpProtocol
-from loadtests.stream import Connection, Sweeper
+from loadtests.stream import Connection
+from loadtests.sweeper import Sweeper
 from loadtests.transport import transport
 from loadtests.wire import Answer, build_request
 from measure.records import Record

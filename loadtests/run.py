@@ -21,12 +21,13 @@ from locust.env import Environment
 
 from loadtests import calibration
 from loadtests.clock import RunClock
+from loadtests.dial import kernel_stamps_kept_on
 from loadtests.exporter import ClientCollector, Exporter
 from loadtests.options import Options
 from loadtests.process import ender
 from loadtests.recorder import Recorder, Sink
 from loadtests.share import Share
-from loadtests.stream import Sweeper, kernel_stamps_kept_on
+from loadtests.sweeper import Sweeper
 from measure.errors import MeasureError
 from measure.manifest import new_manifest, new_run_id
 from measure.store import RunWriter

@@ -9,7 +9,8 @@ from loadtests.options import Options
 from loadtests.protocols import STREAMING
 from loadtests.protocols import contract as protocols
 from loadtests.protocols.contract import Ask
-from loadtests.stream import Connection, Sweeper
+from loadtests.stream import Connection
+from loadtests.sweeper import Sweeper
 from loadtests.wire import REQUEST_ID_HEADER, Answer, build_request, usual_clock
 from measure.records import Clock
 

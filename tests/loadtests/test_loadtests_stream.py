@@ -8,9 +8,11 @@ import gevent
 import pytest
 
 from loadtests.clock import RunClock
+from loadtests.dial import kernel_stamps_kept_on
 from loadtests.protocols.contract import Ask
 from loadtests.protocols.openai import CHAT, COMPLETIONS
-from loadtests.stream import Connection, Sweeper, kernel_stamps_kept_on
+from loadtests.stream import Connection
+from loadtests.sweeper import Sweeper
 from loadtests.wire import KERNEL_STAMPS, Answer, Timeouts, build_request
 from measure.records import Clock, Status
 

@@ -14,7 +14,8 @@ import pytest
 from loadtests.clock import RunClock
 from loadtests.protocols.contract import Ask
 from loadtests.protocols.openai import COMPLETIONS
-from loadtests.stream import Connection, Sweeper
+from loadtests.stream import Connection
+from loadtests.sweeper import Sweeper
 from loadtests.wire import Answer, Timeouts, build_request
 from measure.records import Clock
 
@@ -69,7 +70,7 @@ def ask(url, trusted):
     answers = []
     with (
         mock.patch("socket.create_connection", gevent.socket.create_connection),
-        mock.patch("loadtests.stream._tls_context", lambda: context),
+        mock.patch("loadtests.dial._tls_context", lambda: context),
     ):
         for _ in range(2):
             answers.append(Answer())

@@ -26,7 +26,7 @@ from loadtests.errors import StreamError
 from loadtests.grpc_stream import GrpcStream, inputs_of
 from loadtests.protocols.contract import Ask
 from loadtests.protocols.kserve_grpc import KSERVE_GRPC, request
-from loadtests.stream import Sweeper
+from loadtests.sweeper import Sweeper
 from loadtests.wire import Answer, Timeouts
 
 

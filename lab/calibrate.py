@@ -99,12 +99,14 @@ def calibrate(asked: Plan, console: Console) -> list[Level]:
 
 
 def finish(levels: Sequence[Level], console: Console, *, keep: bool) -> None:
-    """Say what the ceiling is and, unless it was only a quick look, keep all of it."""
+    """Say what the ceiling is and keep all of it, unless it was only a quick look or none held."""
     calibrate_tables.print_ceiling(console, levels)
-    if keep:
-        console.print(f"kept in {calibrate_file.save(levels)}", markup=False)
-    else:
+    if not keep:
         console.print("a quick look is not kept: `lab calibrate` without --quick is")
+    elif not calibrate_level.ceiling(levels).tokens_per_s:
+        console.print("nothing is kept of it; an older calibration stays as it was")
+    else:
+        console.print(f"kept in {calibrate_file.save(levels)}", markup=False)
 
 
 @contextmanager

@@ -52,9 +52,7 @@ def print_ceiling(console: Console, levels: Sequence[Level]) -> None:
         told = f"ceiling of {who} here: {found.tokens_per_s:,.0f} tokens/s"
     else:
         told = f"{who} here: not even the lowest level held"
-    console.print(
-        f"\n[bold]{told}[/bold] (TTFT p99 within 1% or 1 ms of the truth); {_why(found)}."
-    )
+    console.print(f"\n[bold]{told}[/bold] (TTFT within 1% or 1 ms of the truth); {_why(found)}.")
 
 
 def _why(found: Ceiling) -> str:
@@ -67,7 +65,7 @@ def _why(found: Ceiling) -> str:
         return "the highest level tried held, so it may be higher"
     if found.tokens_per_s:
         return "the next level did not hold"
-    return "other work on this machine, or a lower level, is the first thing to look at"
+    return "see whether other work is on this machine, or try a lower level"
 
 
 def _cells(compared: Compared) -> tuple[str, str, str, str]:

@@ -8,7 +8,7 @@
     versions   of Python, the lab, Locust, gevent
     levels     [{processes, streams, tokens_per_s, ttft_p50, ttft_p99, gap_p50, gap_p99: {true_s,
                measured_s, error_s}, worst_ttft_error_s, server_late_p99_s, cpu_us_per_chunk, …}]
-    ceilings   {"<processes>": highest token rate whose TTFT p99 was within 1% or 1 ms}
+    ceilings   {"<processes>": highest token rate whose TTFT (p50, p99) was within 1% or 1 ms}
     limits     {"<processes>": client, server or null: what came first above it}
 """
 

@@ -1,5 +1,6 @@
 """Calibration: what is laid beside the truth, what follows from it, what is kept of it."""
 
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lab import calibrate, calibrate_file
 from lab.calibrate_level import Ceiling, Compared, Level, ceiling
@@ -156,6 +158,19 @@ OFF = Compared(1.3, 1.4)
 )
 def test_the_ceiling_is_the_highest_rate_below_which_every_level_held(levels, found):
     assert ceiling(levels) == found
+
+
+@pytest.mark.parametrize(
+    "changed", [{"ttft_p50": Compared(0.3, 0.31)}, {"ttft_p99": OFF}, {"verdict": "invalid"}]
+)
+def test_a_level_that_does_not_hold_is_no_ceiling_and_nothing_is_kept_of_it(
+    changed, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path))
+    out = io.StringIO()
+    calibrate.finish([replace(LEVEL, **changed)], Console(file=out, width=100), keep=True)
+    assert "not even the lowest level held" in out.getvalue()
+    assert not (tmp_path / "calibration.json").exists()
 
 
 def test_new_levels_replace_those_of_as_many_processes_and_no_others():

@@ -4,6 +4,11 @@ import signal
 
 import pytest
 from gevent import monkey
+from hypothesis import settings
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("lab", deadline=None)
+settings.load_profile("lab")
 
 
 def pytest_configure() -> None:

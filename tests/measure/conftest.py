@@ -5,15 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import settings
 
 from measure.manifest import new_manifest
 from measure.records import SCHEMA, Record, Status, TokenSource
 from measure.slo import Slo
-
-# How long an example takes says something of the machine, nothing of the code.
-settings.register_profile("lab", deadline=None)
-settings.load_profile("lab")
 
 
 @pytest.fixture(scope="session")

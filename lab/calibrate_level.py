@@ -74,9 +74,9 @@ class Level:
 class Ceiling:
     """The highest token rate up to which every level held; 0 if not even the lowest did.
 
-    `limit` says what came first above it: the `client` measured wrongly or was starved, the `server` (or the
-    machine they share) could not keep its times so that more could not be tried, or `None`,
-    nothing: the ceiling is higher than what was tried.
+    `limit` says what came first above it: the `client` measured wrongly or was starved, the
+    `server` (or the machine they share) could not keep its times so that more could not be tried,
+    or `None`, nothing: the ceiling is higher than what was tried.
     """
 
     tokens_per_s: float

@@ -27,6 +27,9 @@ _PREPARE_S = 120.0
 # Beyond what the users may take to end: the last batches under way.
 _LAST_WORDS_S = 15.0
 _POLL_S = 0.05
+# The workers' clocks share one zero through their wall clocks. Well synchronised ones differ by
+# milliseconds; an answer takes no longer. At a second a load is no longer the one asked for.
+_CLOCKS_APART_S = 1.0
 
 
 @dataclass
@@ -165,6 +168,12 @@ class Crew:
         if member is not None:
             said = messages.Prepared(**msg.data)
             member.name, member.refusal, member.prepared = said.worker, said.refusal, True
+            apart_s = said.wall_s - time.time()
+            if member.refusal is None and abs(apart_s) > _CLOCKS_APART_S:
+                member.refusal = (
+                    f"its wall clock is {apart_s:+.1f} s off the master's, so that its requests "
+                    "would start at other times than they should. Synchronise the clocks (NTP)."
+                )
 
     def _on_batch(self, msg: Any, **_: Any) -> None:
         member = self._members.get(msg.node_id)

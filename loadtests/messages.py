@@ -38,9 +38,13 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Prepared:
-    """`worker` is its name for people; `refusal` is why it cannot take part (`None`: it can)."""
+    """`worker` is its name for people; `refusal` is why it cannot take part (`None`: it can).
+
+    `wall_s` is its wall clock as it answers.
+    """
 
     worker: str
+    wall_s: float
     refusal: str | None = None
 
 

@@ -86,7 +86,7 @@ class Worker:
         except LoadError as error:
             refusal = str(error)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        prepared = messages.pack(messages.Prepared(name, refusal))
+        prepared = messages.pack(messages.Prepared(name, time.time(), refusal))
         self._runner.send_message(messages.PREPARED, prepared)
 
     def _on_begin(self, msg: Any, **_: Any) -> None:

@@ -48,7 +48,7 @@ RESULTS = report.HERE / "results"
 
 def main() -> None:
     """Entry point: 0 if every run of every tool succeeded, 1 if one failed, 130 for Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminated)
     options = _options()
     _allow_many_files()
     try:
@@ -56,8 +56,12 @@ def main() -> None:
     except (LabError, ServerError) as problem:
         sys.exit(f"error: {problem}")
     except KeyboardInterrupt:
-        print("interrupted; what was measured is in benchmarks/results")
+        print("interrupted before anything was measured")
         sys.exit(130)
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def order(
@@ -106,7 +110,6 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 def _bench(options: argparse.Namespace) -> int:
     tools = [tool for tool in TOOLS if tool.name in options.peers]
-    complete = tools == list(TOOLS) and tuple(options.levels) == LEVELS
     pythons = _pythons(tools)
     tokenizer = tiny_llama(print)
     folder = RESULTS / datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -114,6 +117,7 @@ def _bench(options: argparse.Namespace) -> int:
     plan = list(order(tools, options.levels, options.repetitions))
     results: list[Result] = []
     began_s = time.monotonic()
+    interrupted = False
     try:
         for number, (repetition, streams, tool) in enumerate(plan, 1):
             print(f"[{number}/{len(plan)}] {streams} streams, {tool.key}: ", end="", flush=True)
@@ -127,14 +131,21 @@ def _bench(options: argparse.Namespace) -> int:
             with (folder / "results.jsonl").open("a") as file:
                 file.write(result.to_json() + "\n")
             print(table.line(result), flush=True)
+    except KeyboardInterrupt:
+        if not results:
+            raise
+        interrupted = True
     finally:
         supervisor.down(INSTANCE, say=lambda _: None)
     stamped = report.stamp(tools, options.repetitions)
     text = report.markdown(tools, options.levels, results, stamped)
     print(f"\n{text}\n\n{(time.monotonic() - began_s) / 60:.0f} minutes")
-    if complete:
+    if interrupted:
+        print(f"interrupted after {len(results)} of {len(plan)} runs; the README is as it was")
+        return 130
+    if tools == list(TOOLS) and options.levels == LEVELS:
         report.write(text, results, stamped)
-        print(f"renewed {report.README.relative_to(Path.cwd())}")
+        print("the figures in benchmarks/README.md are new")
     return 1 if any(result.error for result in results) else 0
 
 
@@ -166,6 +177,7 @@ def _one(
 ) -> Result:
     """One run of one tool; a failure of the tool is a result too, and its log is kept."""
     folder.mkdir(parents=True)
+    log = folder / "output.log"
     with services.alone(print):
         began_s = time.monotonic()
         server = supervisor.up(ENGINE, name=INSTANCE, say=lambda _: None)
@@ -181,10 +193,13 @@ def _one(
             output_tokens=OUTPUT_TOKENS,
             folder=folder,
         )
-        truth.reset(server.base_url)
-        log = folder / "output.log"
-        ended = processes.run(tool.argv(job), _env(tool), folder, log, LIMIT_S)
-        raw = truth.fetch(server.base_url)
+        try:
+            truth.reset(server.base_url)
+            ended = processes.run(tool.argv(job), _env(tool), folder, log, LIMIT_S)
+            raw = truth.fetch(server.base_url)
+        except OSError as problem:
+            took_s = time.monotonic() - began_s
+            return Result(tool.key, streams, repetition, took_s, error=f"not run: {problem}")
         took_s = time.monotonic() - began_s
     try:
         if ended.exit_code is None:

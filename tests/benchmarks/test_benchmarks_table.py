@@ -1,5 +1,6 @@
 """From results to the tables of the README, and the order in which they come to be."""
 
+import importlib
 from collections import Counter
 from dataclasses import replace
 
@@ -131,3 +132,31 @@ def test_what_cannot_be_measured_is_refused_before_anything_starts(
         main()
     assert ended.value.code == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_interrupted_bench_shows_what_it_has_and_leaves_the_readme(
+    monkeypatch, capsys, readme, tmp_path
+):
+    def one(tool, _python, _tokenizer, streams, repetition, _folder):
+        if tool.name == "floor":
+            raise KeyboardInterrupt
+        return Result(tool.key, streams, repetition, 14.0, MEASURED)
+
+    bench = importlib.import_module("benchmarks.__main__")
+    before = readme.read_text()
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(bench, "_one", one)
+    monkeypatch.setattr(bench, "_pythons", lambda tools: dict.fromkeys((t.key for t in tools), 0))
+    monkeypatch.setattr(bench, "tiny_llama", lambda _say: None)
+    monkeypatch.setattr(bench.supervisor, "down", lambda *_, **__: [])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["bench"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    shown = capsys.readouterr().out
+    assert "| 0% / 0% · 20.0 ms (20.0) · 25 µs |" in shown
+    assert "interrupted after 2 of" in shown
+    assert readme.read_text() == before
+    kept = next((tmp_path / "results").glob("*/results.jsonl")).read_text().splitlines()
+    assert [from_json(each).tool for each in kept] == ["ours-default", "naive-default"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, takewhile
 from typing import Any, ClassVar
 
+import gevent
 from gevent.pool import Group
 from locust import User, task
 from locust.exception import StopUser
@@ -31,6 +32,7 @@ LATE = "late_client: the load ended before the client got to start it at its sch
 # After its last arrival a schedule's load goes on so long: to connect and send takes that at most.
 _SENDING_S = 0.05
 
+_UNTIL_STOPPED_S = 0.1
 _NOT_CONNECTED = ("connect_refused", "connect_error", "connect_timeout", "tls_error")
 
 
@@ -126,7 +128,9 @@ class LoadUser(User):
     def _next_of_closed_loop(self) -> None:
         run = self.session.active
         if run.stopping.is_set():
-            raise StopUser
+            # Locust stops its users itself, in a moment, and complains of those that are gone.
+            gevent.sleep(_UNTIL_STOPPED_S)
+            return
         talk = Talk(run.next_number())
         request = self.build(talk)
         if self._client is None:

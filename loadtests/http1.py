@@ -10,6 +10,8 @@ from loadtests.errors import StreamError
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CHUNK_LINE_BYTES = 1024
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+_FEW_DIGITS = 8
 
 # What follows the length in the first frame of every HTTP/2 server (RFC 9113, 3.4 and 4.1): type
 # SETTINGS, no flags, stream 0. A gRPC server sends it without having understood the request.
@@ -59,6 +61,17 @@ class ResponseParser:
             return data
         if self._state is _State.LENGTH:
             return self._length(data)
+        if self._state is _State.CHUNK_SIZE:
+            # The usual read of a stream: one chunk, whole, and nothing else.
+            end = data.find(b"\r\n")
+            size = data[:end]
+            if (
+                0 < end <= _FEW_DIGITS
+                and data.endswith(b"\r\n")
+                and _HEX.issuperset(size)
+                and int(size, 16) == len(data) - end - 4
+            ):
+                return data[end + 2 : -2]
         return self._chunked(data)
 
     def eof(self) -> None:

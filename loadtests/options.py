@@ -11,7 +11,7 @@ from loadtests.asking import USUAL_PROMPT, Asking, PromptFlags, asking_of
 from loadtests.errors import LoadError
 from loadtests.lengths import Length
 from loadtests.prompts import FileTokenizer
-from loadtests.schedule import ArrivalFlags, Schedule, schedule_of
+from loadtests.schedule import ArrivalFlags, Schedule, must_outlast, schedule_of
 from loadtests.wire import Timeouts, split_url
 from measure.slo import Slo
 from measure.store import LOGS
@@ -84,6 +84,7 @@ def check(parsed: argparse.Namespace) -> Options:
     if parsed.run_time and (warmup.duration_s or 0.0) >= parsed.run_time:
         raise LoadError(f"--warmup {warmup} leaves nothing of a run of {parsed.run_time:g} s (-t).")
     schedule = schedule_of(_flags(ArrivalFlags, parsed), parsed.run_time)
+    must_outlast(schedule, warmup)
     tokenizer_path = _existing(parsed.tokenizer, "--tokenizer")
     tokenizer = FileTokenizer(tokenizer_path) if tokenizer_path else None
     asking = asking_of(

@@ -12,6 +12,7 @@ from loadtests.errors import LoadError
 from loadtests.traces import Trace, read_trace
 from measure.durations import parse_duration_s
 from measure.errors import MeasureError
+from measure.warmup import Warmup
 
 # What each kind of arrival cannot be without, and what it may have besides.
 _NEEDS = {
@@ -87,6 +88,20 @@ def schedule_of(flags: ArrivalFlags, duration_s: float | None) -> Schedule | Non
         raise LoadError(f"--{given} makes an open loop, which also needs --arrival {kind}.")
     _must_fit(flags)
     return _MAKERS[flags.arrival](flags, duration_s)
+
+
+def must_outlast(schedule: Schedule | None, warmup: Warmup) -> None:
+    """Raise `LoadError` if the schedule's trace, and the load with it, ends within the warm-up."""
+    trace = schedule.trace if schedule else None
+    if schedule is None or trace is None or warmup.duration_s is None:
+        return
+    ends_s = schedule.facts["ends_s"]
+    if ends_s < warmup.duration_s:
+        raise LoadError(
+            f"The trace is over at {ends_s:g} s, and the load with it, so that the warm-up of "
+            f"{warmup.duration_s:g} s leaves nothing to measure: write a shorter one, such as "
+            "--warmup 0s."
+        )
 
 
 def _must_fit(flags: ArrivalFlags) -> None:

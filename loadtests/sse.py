@@ -23,6 +23,14 @@ class EventSplitter:
         """Take some bytes of the body; return the payloads of the events they completed."""
         if self._rest:
             data = self._rest + data
+        elif (
+            # The usual read: one event, whole, of one line.
+            data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n")
+            and b"\r" not in data
+        ):
+            return [data[6:-2]]
         if b"\r" in data:
             # A CR at the very end may be half of a CRLF: it waits for its other half.
             held = b"\r" if data.endswith(b"\r") else b""

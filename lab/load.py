@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.errors import LabError
 from loadtests.asking import PromptFlags, asking_of, must_fit
 from loadtests.errors import LoadError
-from loadtests.schedule import ArrivalFlags, schedule_of
+from loadtests.schedule import ArrivalFlags, must_outlast, schedule_of
 from measure.slo import Slo
 from measure.warmup import Warmup
 from servers.paths import ROOT
@@ -97,6 +97,7 @@ def validated(load: Load) -> Load:
         raise LabError(f"--tokenizer {load.tokenizer}: there is no such file or folder.")
     try:
         schedule = schedule_of(load.arrivals, load.duration_s)
+        must_outlast(schedule, load.warmup)
         asking_of(load.prompts, protocol=None, trace=schedule.trace if schedule else None)
     except LoadError as error:
         raise LabError(str(error)) from None

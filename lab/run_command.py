@@ -37,7 +37,7 @@ def run_command(
         str,
         typer.Option(
             help="How much of the start does not count: 5s, 200req (that many answers), or auto "
-            "(until the latency is steady)."
+            "(until the latency is steady; takes 200 answers)."
         ),
     ] = "5s",
     rate: Annotated[

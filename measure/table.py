@@ -107,11 +107,16 @@ def _needed(level: float) -> int:
 
 
 def warmup(summary: Mapping[str, Any]) -> str | None:
-    """What was left out before the window, in words; `None` if nothing was, or it is not known."""
+    """What was left out before the window, in words.
+
+    `None` if nothing was, or it is not known; what a rule looked for in vain is in the verdict.
+    """
     cut = summary.get("window")
-    if not cut or not cut["start_s"]:
+    if not cut:
         return None
-    found = (
-        " (found: the latency is steady from there)" if cut["warmup"]["rule"] == "steady" else ""
-    )
+    looked_for = cut["warmup"]["rule"] == "steady"
+    if not cut["start_s"]:
+        steady = looked_for and cut["problem"] is None
+        return "no warm-up left out: the latency is steady from the start" if steady else None
+    found = " (found: the latency is steady from there)" if looked_for else ""
     return f"warm-up left out: {cut['start_s']:.1f} s, {cut['requests_before']:,} requests{found}"

@@ -48,6 +48,7 @@ def files(tmp_path, monkeypatch, make_trace_run):
     Path("engine.json").write_text("{}")
     Path("AzureLLMInferenceTrace_conv.csv").write_text(
         "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n"
+        "2023-11-16 18:16:46.6805900,374,44\n"
     )
     said = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}] * 2
     Path("ShareGPT.json").write_text(json.dumps([{"id": "x", "conversations": said}]))
@@ -70,11 +71,11 @@ def make_trace_run():
         for number in range(3):
             writer.append(
                 Record(
-                    request_id=f"0-{number}", worker=0, scheduled_s=float(number),
+                    request_id=f"0-{number}", worker=0, scheduled_s=3.0 * number,
                     prompt_tokens=5, output_tokens=2, status=Status.OK,
                 )
             )  # fmt: skip
-        writer.close(ClientStats(cpu_s=0.1, wall_s=4.0, max_in_flight=1, end_s=4.0))
+        writer.close(ClientStats(cpu_s=0.1, wall_s=8.0, max_in_flight=1, end_s=8.0))
 
     return make
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.errors import LoadError
-from loadtests.schedule import KINDS, ArrivalFlags, schedule_of
+from loadtests.schedule import KINDS, ArrivalFlags, must_outlast, schedule_of
+from measure.warmup import Warmup
 
 CSV = "Timestamp,Model,Request tokens,Response tokens\n0,m,10,2\n4,m,20,3\n"
 
@@ -149,3 +150,13 @@ def test_any_text_is_a_schedule_or_one_clear_error(kind, rate, more):
     else:
         times_s = list(itertools.islice(schedule.offsets_s(0), 5))
         assert times_s == sorted(times_s)
+
+
+def test_a_trace_that_is_over_within_the_warm_up_is_refused_before_any_load(trace):
+    schedule = schedule_of(ArrivalFlags("trace", trace=trace, speed="2"), None)
+    for fits in ("0s", "2s", "200req", "auto"):
+        must_outlast(schedule, Warmup.parse(fits))
+    with pytest.raises(LoadError, match=r"over at 2 s.*--warmup 0s"):
+        must_outlast(schedule, Warmup.parse("5s"))
+    must_outlast(schedule_of(ArrivalFlags("poisson", rate="4"), None), Warmup.parse("5s"))
+    must_outlast(None, Warmup.parse("5s"))

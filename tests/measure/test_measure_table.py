@@ -67,6 +67,10 @@ def test_what_was_left_out_as_warm_up_is_said(summary):
     found = summary(warmup_s=1.0)
     found["window"]["warmup"] = {"rule": "steady"}
     assert "steady from there" in shown.warmup(found)
+    found["window"]["start_s"] = 0.0
+    assert "steady from the start" in shown.warmup(found)
+    found["window"]["problem"] = "2 answers are too few, it takes 200"
+    assert shown.warmup(found) is None
     del found["window"]
     assert shown.warmup(found) is None
 

@@ -20,7 +20,7 @@ PY_RANGE := >=3.11,<3.14
 UV := $(shell command -v uv || echo .lab/tools/uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help uv lab test check dashboard notebooks bench down clean format requirements
+.PHONY: help uv lab install test check dashboard notebooks bench down clean format requirements
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,8 @@ uv: $(UV) ## only uv, which builds all environments (from PyPI if it is not on P
 
 lab: .venv/.lab ## the main job: launch vLLM and Triton, load both, compare, open the dashboard
 	@$(BIN)/lab tour
+
+install: .venv/.lab ## only the `lab` command, Locust and the dashboard; starts nothing
 
 test: .venv/.dev ## every test, the real engines included (TESTS=path, ARGS=... narrow it)
 	@$(BIN)/pytest $(ARGS) $(TESTS)

@@ -154,6 +154,8 @@ def _cell(cell: Cell, unit: Unit) -> str:
 def _ratio(change: Change | None) -> str:
     if change is None or change.ratio is None:
         return ""
+    if change.apart and units.figures(change.ratio) == "1":
+        return "× 1, differ by less than is shown"
     words = f"× {units.figures(change.ratio)}"
     if change.ratio_ci95 is not None:
         low, high = (units.figures(edge) for edge in change.ratio_ci95)

@@ -109,14 +109,14 @@ def level(joined: Joined, *, processes: int, streams: int, summary: dict[str, An
 
 def ceiling(levels: Sequence[Level]) -> Ceiling:
     """The ceiling that these levels of one number of processes show."""
-    reached = 0.0
+    reached, late = 0.0, False
     for one in sorted(levels, key=lambda one: one.streams):
         if not one.holds:
             return Ceiling(reached, "client")
-        if one.server_late_p99_s > SERVER_LATE_S:
-            return Ceiling(max(reached, one.tokens_per_s), "server")
         reached = max(reached, one.tokens_per_s)
-    return Ceiling(reached, None)
+        # A late server's truth is still what it sent; only at the top is it what limits.
+        late = one.server_late_p99_s > SERVER_LATE_S
+    return Ceiling(reached, "server" if late else None)
 
 
 def _compared(true_s: Floats, measured_s: Floats, at: float) -> Compared:

@@ -58,8 +58,8 @@ def print_ceiling(console: Console, levels: Sequence[Level]) -> None:
 def _why(found: Ceiling) -> str:
     if found.limit == "server":
         return (
-            f"there the server fell more than {_ms(SERVER_LATE_S)} behind its own plan: this "
-            "machine has no room for both, and more was not to be had"
+            f"at the highest level the server fell more than {_ms(SERVER_LATE_S)} behind its own "
+            "plan: this machine has no room for both, and more was not to be had"
         )
     if found.limit is None:
         return "the highest level tried held, so it may be higher"

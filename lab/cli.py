@@ -167,7 +167,7 @@ def calibrate_command(
     duration: Annotated[
         str | None, typer.Option(help="Each level, without its warm-up (default 10s).")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A few seconds; not kept.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Half a minute; not kept.")] = False,
 ) -> None:
     """How far the load test is off on this machine, and up to which load.
 

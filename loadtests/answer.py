@@ -96,26 +96,29 @@ def _read_events(answer: Answer, protocol: Protocol, reading: _Reading, keep_tex
     surely_content = protocol.surely_content
     stamps_s = reading.stamps_s
     unread: bytes | None = None
-    for payload, stamp_s in zip(answer.events, answer.stamps_s, strict=True):
-        if stamps_s and not keep_text and surely_content(payload):
-            stamps_s.append(stamp_s)
-            unread = payload
-            continue
-        chunk = _read(protocol, payload)
-        if chunk.error is not None:
-            raise StreamError("server_error", chunk.error)
-        if not stamps_s:
-            # Tokens without content of their own, before the first content or with it.
-            reading.own_tokens += chunk.own_tokens or 0
-        if chunk.text:
+    try:
+        for payload, stamp_s in zip(answer.events, answer.stamps_s, strict=True):
+            if stamps_s and not keep_text and surely_content(payload):
+                stamps_s.append(stamp_s)
+                unread = payload
+                continue
+            chunk = _read(protocol, payload)
+            if chunk.error is not None:
+                raise StreamError("server_error", chunk.error)
             if not stamps_s:
-                reading.first = chunk
-            stamps_s.append(stamp_s)
-            reading.text += chunk.text
-            unread = None
-        _note(reading, chunk)
-    if unread is not None:
-        _note(reading, _read(protocol, unread))
+                # Tokens without content of their own, before the first content or with it.
+                reading.own_tokens += chunk.own_tokens or 0
+            if chunk.text:
+                if not stamps_s:
+                    reading.first = chunk
+                stamps_s.append(stamp_s)
+                reading.text += chunk.text
+                unread = None
+            _note(reading, chunk)
+    finally:
+        # Also where an error ended the stream: what had come before it was delivered.
+        if unread is not None:
+            _note(reading, _read(protocol, unread))
 
 
 def _read(protocol: Protocol, payload: bytes) -> Chunk:

@@ -33,7 +33,7 @@ def read(home: Path) -> dict[str, Any] | None:
     """The calibration of this home; `None` if there is none that can be read."""
     try:
         calibration = json.loads((home / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(calibration, dict) or calibration.get("schema") != CALIBRATION_SCHEMA:
         return None

@@ -99,7 +99,7 @@ def _entries(path: Path, text: str, sharegpt: bool) -> Iterator[tuple[str, Any]]
     if sharegpt:
         try:
             entries = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LoadError(f"--dataset {path} cannot be read as JSON: {error}.") from None
         yield from ((f"entry {number}", entry) for number, entry in enumerate(entries, 1))
         return
@@ -107,7 +107,7 @@ def _entries(path: Path, text: str, sharegpt: bool) -> Iterator[tuple[str, Any]]
         if line.strip():
             try:
                 entry = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise LoadError(
                     f"--dataset {path}, line {number}, cannot be read as JSON: {error}."
                 ) from None

@@ -160,7 +160,7 @@ def _engine(text: str) -> dict[str, Any]:
         return {}
     try:
         engine = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LoadError(f"--engine-json {path} cannot be read as JSON: {error}.") from None
     if not isinstance(engine, dict):
         raise LoadError(f"--engine-json {path} must hold one JSON object.")

@@ -150,7 +150,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
                 continue
             try:
                 row = json.loads(text.lstrip("\ufeff"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 row = f"is no JSON ({error})"
             yield line, row if isinstance(row, dict | str) else "is no JSON object"
 
@@ -159,11 +159,14 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
         names = next(row for row in reader if row)
-        for row in reader:
-            if row and len(row) != len(names):
-                yield reader.line_num, f"has {len(row)} fields, and the first line {len(names)}"
-            elif row:
-                yield reader.line_num, dict(zip(names, row, strict=True))
+        try:
+            for row in reader:
+                if row and len(row) != len(names):
+                    yield reader.line_num, f"has {len(row)} fields, and the first line {len(names)}"
+                elif row:
+                    yield reader.line_num, dict(zip(names, row, strict=True))
+        except csv.Error as error:
+            yield reader.line_num, f"is no CSV ({error})"
 
 
 def _where(
@@ -190,10 +193,10 @@ def _wrong(kind: Format, row: Row) -> str | None:
             datetime.fromisoformat(str(row.get(time)))
         except ValueError:
             return f"has the {time} {row.get(time)!r}, which is no date and time"
-    elif not math.isfinite(_number(row.get(time))):
+    elif not math.isfinite(_number(kind, row.get(time))):
         return f"has the {time} {row.get(time)!r}, which is no number"
     for name in lengths:
-        if not 0 <= _number(row.get(name)) <= MOST_TOKENS:
+        if not 0 <= _number(kind, row.get(name)) <= MOST_TOKENS:
             return f"has the {name} {row.get(name)!r}, which is no number from 0 to {MOST_TOKENS}"
     ids = row.get("hash_ids") if kind is MOONCAKE else None
     if ids is None:
@@ -209,8 +212,10 @@ def _wrong(kind: Format, row: Row) -> str | None:
     return None
 
 
-def _number(value: object) -> float:
+def _number(kind: Format, value: object) -> float:
+    if kind is MOONCAKE and isinstance(value, str):
+        return math.nan
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan

@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedRunError(
             f"{path} cannot be read ({error}). It is part of a run folder; restore it from a copy, "
             f"or move {path.parent} out of the way."

@@ -18,7 +18,7 @@ from servers.processes import Member
 
 _POLL_S = 0.1
 _CHILDREN_GRACE_S = 3.0
-_KILL_WAIT_S = 10.0
+_KILL_WAIT_S = 30.0
 # Children of this very process: they stay zombies until we wait for them.
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -172,5 +172,5 @@ def _check_gone(name: str, left: list[Member]) -> None:
         pids = ", ".join(str(member.pid) for member in left)
         raise ServerError(
             f"{name!r} could not be stopped: process {pids} outlived SIGKILL for "
-            f"{_KILL_WAIT_S:.0f} s (stuck in the kernel, most likely in a device driver)."
+            f"{_KILL_WAIT_S:.0f} s (the kernel holds it: a very busy machine, or a device driver)."
         )

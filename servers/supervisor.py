@@ -93,7 +93,11 @@ def _up(
     except BaseException as error:
         if not isinstance(error, ServerError):
             say(f"{instance.name}: interrupted; stopping what was started")
-        stopping.stop(instance.name, instance, say=lambda _: None)
+        try:
+            stopping.stop(instance.name, instance, say=lambda _: None)
+        except ServerError as left:
+            # Why the start failed matters more than what it left behind.
+            say(str(left))
         raise
     say(f"{instance.name}: ready after {took_s:.1f} s at {instance.base_url} (pid {instance.pid})")
     return instance

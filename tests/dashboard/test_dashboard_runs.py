@@ -8,7 +8,7 @@ from dashboard_runs import damage, records, write_run
 from dashboard import compare_tables, runs
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
-from measure.compare import compare
+from measure.compare import Cell, Change, Comparison, Row, compare
 from servers.catalog import ENGINES
 
 
@@ -137,3 +137,18 @@ def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:
     titles = {info.run_id: compare_tables.title(info) for info in list_runs(tmp_path)}
     assert titles == {"a": "a (before the change)", "b": "b · running"}
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bounds", "said"),
+    [
+        (1.0002, (1.0001, 1.0003), "× 1, differ by less than is shown"),
+        (1.5, (1.4, 1.6), "× 1.5  [1.4–1.6]  differ"),
+    ],
+)
+def test_a_difference_too_small_to_be_shown_is_said_in_words(
+    ratio: float, bounds: tuple[float, float], said: str
+) -> None:
+    row = Row("itl_s", "p50", "s", (Cell(1.0), Cell(ratio)), Change(ratio - 1, ratio, bounds, True))
+    frame = compare_tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
+    assert list(frame["second ÷ first"]) == [said]

@@ -154,6 +154,10 @@ OFF = Compared(1.3, 1.4)
             [replace(LEVEL, streams=256, tokens_per_s=9e3, server_late_p99_s=0.02), LEVEL],
             Ceiling(9e3, "server"),
         ),
+        (
+            [replace(LEVEL, server_late_p99_s=0.02), replace(LEVEL, streams=256, tokens_per_s=9e3)],
+            Ceiling(9e3, None),
+        ),
     ],
 )
 def test_the_ceiling_is_the_highest_rate_below_which_every_level_held(levels, found):

@@ -123,7 +123,7 @@ def test_conversations_with_shared_beginnings_hit_the_prefix_cache_and_lone_prom
         ratios.append((hits[-1] - hits[0]) / (queries[-1] - queries[0]))
         rows = run.records.to_pylist()
         assert any(row["request_id"].endswith(".3") for row in rows) == (asked is shared)
-    assert ratios[0] > 0.4
+    assert ratios[0] > 0.25
     # The chat template's own beginning may be one block.
     assert ratios[1] < 0.2
 

@@ -162,7 +162,7 @@ def test_requests_and_tokens_are_counted_where_the_catalogue_says(server):
 
 def test_a_client_that_leaves_frees_its_place_and_is_counted_nowhere(server):
     before = {concept: value(server, concept) for concept in COUNTED[:3]}
-    body = chat(server, stream=True, max_tokens=400)
+    body = chat(server, stream=True, max_tokens=1800)
     with httpx.stream("POST", f"{server.base_url}/v1/chat/completions", json=body) as answer:
         next(answer.iter_lines())
         assert eventually(lambda: value(server, "running") == 1)

@@ -69,7 +69,9 @@ heavy = kit.load(known, rate=450, seconds=12, warmup=1, tokens=1)
 
 # %% [markdown]
 # And once more, now with every answer after 50 ms, but with a standstill: 5 seconds after the first
-# request the whole server stops for 5 seconds. Ten users who get their answers after 50 ms ask 200
+# request the whole server stops for 5 seconds. (That first request is the load test's own: it asks
+# one thing to see that the server answers, and starts its clock a moment later. So in the picture
+# the standstill begins a little before 5 s.) Ten users who get their answers after 50 ms ask 200
 # times a second together. The open loop asks as often.
 
 # %%
@@ -174,6 +176,15 @@ twenty = amplified.calls.index(20)
 print(f"With 20 calls, {amplified.resampled[twenty]:.0%} of pages drawn at random are slow,")
 print(f"{amplified.in_order[twenty]:.0%} of pages as they came, and the formula says ", end="")
 print(f"{amplified.independent[twenty]:.0%}.")
+print(f"Pages as they came: {amplified.pages[twenty]} of 20 calls", end="")
+for place in (-2, -1):
+    print(f", {amplified.pages[place]} of {amplified.calls[place]}", end="")
+print(".")
+
+# %% [markdown]
+# The pages as they came are cut from one run: the longer the page, the fewer of them. A few dozen
+# pages can lie ten points off the formula by chance alone, so do not read much into the dots at the
+# right. Of pages drawn at random there are 20,000 of each length.
 
 # %% [markdown]
 # The reference server draws each time anew, so neighbours have nothing in common. In a real server
@@ -230,7 +241,9 @@ for name, level in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)):
 
 # %% [markdown]
 # Now draw smaller and larger samples from your records, many of each size, and look how wide the
-# interval is. A line begins where the first interval is possible at all.
+# interval is. The smallest sample drawn has 100 requests. A p99 or p99.9 has no interval in it: its
+# line begins at the first size drawn that carries one. p50 and p90 have theirs from far fewer
+# requests on, as the legend says.
 
 # %%
 _, ttft_s = kit.values(heavy)

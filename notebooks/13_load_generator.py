@@ -59,18 +59,22 @@ calm = kit.load(server, users=24, seconds=8, warmup=2, tokens=5)
 
 # %%
 seen = {"lab, calm": instruments.truth(server, calm)}
+kit.forget(server)
 seen["by hand, calm"] = instruments.by_hand(server, users=24, seconds=6, tokens=5)
 
 # %% [markdown]
 # Then once more, starved: as soon as its load has begun, a client has to share one core with two
-# programs that never rest and go before it. The server is left alone.
+# programs that never rest and go before it. The server is left alone. It draws its TTFTs by a seed,
+# and `forget` lets it begin anew, so all four loads meet the same answers in the same order.
 
 # %%
+kit.forget(server)
 with instruments.starved(server):
     hungry = kit.load(server, users=24, seconds=8, warmup=2, tokens=5)
 seen["lab, starved"] = instruments.truth(server, hungry)
 
 # %%
+kit.forget(server)
 with instruments.starved(server):
     seen["by hand, starved"] = instruments.by_hand(server, users=24, seconds=6, tokens=5)
 
@@ -131,17 +135,24 @@ instruments.accuracy({name: one for name, one in seen.items() if "lab, starved" 
 #
 # ### Open or closed is a property of the client
 #
-# Stamps protect what arrives, not what is sent. A starved client sends its next request late, so
-# the *load* is no longer the one that was asked for. In a closed loop that leaves no trace: there
-# is no timetable, so no request is ever late, and the rate depends on the answers as well.
+# Stamps protect what arrives, not what is sent: a client that waits for a core also sends late. In
+# a closed loop that leaves no trace. There is no timetable, so no request is ever late. And the
+# rate does not tell either: each user asks when the answer is there, so it follows the answers, and
+# it counts a few seconds of long ones.
 
 # %%
 for name, run in (("calm", calm), ("starved", hungry)):
     told = run.summary
     print(f"{name}: 24 users asked {told['achieved_rps']:.1f} times a second, ", end="")
     print(f"at most {told['schedule_delay_s']['max'] * 1e3:g} ms late.")
+rate = hungry.summary["achieved_rps"] / calm.summary["achieved_rps"] - 1
+e2e = hungry.summary["e2e_s"]["mean"] / calm.summary["e2e_s"]["mean"] - 1
+print(f"Starved against calm: rate {rate:+.0%}, mean E2E {e2e:+.0%}.")
 
 # %% [markdown]
+# A rate that went down could be a slower server or a starved client, and one that went up, chance.
+# Nothing in a closed loop's numbers says which.
+#
 # Now requests come by a timetable. What the client is late by is on record: *schedule delay*, sent
 # minus scheduled. TTFT from schedule has it in, TTFT does not.
 
@@ -183,10 +194,18 @@ table
 
 # %% [markdown]
 # *same* means that the tool would have given the lab's number, *≤* that or less, a dash that it has
-# no such number or too few requests for it. Which column has the 20 ms a token? The reasons:
+# no such number or too few requests for it. Which column has the 20 ms a token? How far apart are
+# they at most? Of each metric, at the mean or a percentile, the reading furthest from the lab's:
 
 # %%
-instruments.reasons(one_run, "itl_s", "tpot_s")
+instruments.furthest(one_run, "ttft_s", "itl_s", "tpot_s", "e2e_s")
+
+# %% [markdown]
+# And the reasons, of rates as well. A rate is a count divided by seconds, and the tools disagree
+# about both: whose tokens count, and when the seconds begin and end.
+
+# %%
+instruments.reasons(one_run, "ttft_s", "itl_s", "tpot_s", "output_tokens_per_s", "requests_per_s")
 
 # %% [markdown]
 # The first chunk brings several tokens at once. Whoever divides the rest of the time by all tokens

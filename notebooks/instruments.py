@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 import httpx
@@ -23,12 +24,13 @@ from lab import calibrate as calibration
 from lab.calibrate_level import Level
 from lab.calibrate_truth import Truth, decode, join
 from measure import rosetta
-from measure.quantiles import Floats, quantile
+from measure.quantiles import Floats, carried, quantile
 from measure.store import Run
 from notebooks.errors import NotebookError
 from servers.instances import Instance
 from servers.paths import ROOT
 
+_NAMES = {"ttft_s": "TTFT", "itl_s": "ITL", "tpot_s": "TPOT", "e2e_s": "E2E"}
 _TIMEOUT_S = 60.0
 _NICE = 13
 # It ends by itself, also if nobody is left to stop it.
@@ -154,12 +156,19 @@ def by_hand(instance: Instance, *, users: int, seconds: float, tokens: int = 32)
 
 
 def accuracy(clients: Mapping[str, Beside]) -> pd.DataFrame:
-    """A table: one row a client, its TTFT beside the truth at the median and the p99."""
+    """A table: one row a client, its TTFT beside the truth at the median and the p90.
+
+    A dash stands where a client has too few requests to say.
+    """
     rows = []
     for name, one in clients.items():
         row = {"": name, "requests": f"{one.true_s.size:,}"}
-        for title, level in (("p50", 0.5), ("p99", 0.99)):
-            true_s, seen_s = quantile(one.true_s, level), quantile(one.measured_s, level)
+        for title, level in (("p50", 0.5), ("p90", 0.9)):
+            enough = carried(one.true_s.size, level)
+            true_s, seen_s = (
+                quantile(times_s, level) if enough else nan
+                for times_s in (one.true_s, one.measured_s)
+            )
             row[f"true {title}"] = units.show(true_s, "s")
             off = f" ({seen_s / true_s - 1:+.1%})" if true_s > 0 else ""
             row[f"measured {title}"] = units.show(seen_s, "s") + off
@@ -170,6 +179,31 @@ def accuracy(clients: Mapping[str, Beside]) -> pd.DataFrame:
 def definitions(run: Run) -> pd.DataFrame:
     """One run's numbers as the lab and four other tools would call them."""
     return definition_tables.table(rosetta.definitions(run)).set_index("")
+
+
+def furthest(run: Run, *metrics: str) -> None:
+    """Print of each metric the reading of any tool that is furthest from the lab's number.
+
+    Mean, p50 and p90 are looked at, and p99 where the run has enough requests for one of its own.
+    A reading that is an upper bound counts as it stands. Which tool it is stays unsaid.
+    """
+    lines = rosetta.definitions(run)
+    for metric in metrics:
+        apart = [
+            (abs(one.value / line.ours - 1), line.level, one.value, line.ours)
+            for line in lines
+            for one in line.readings
+            if line.metric == metric and line.ours and one.value is not None
+        ]
+        if not apart:
+            print(f"{_NAMES[metric]}: no number to hold against the lab's.")
+            continue
+        most, level, theirs_s, ours_s = max(apart, key=lambda found: found[0])
+        if most < 0.0005:
+            print(f"{_NAMES[metric]}: no tool is 0.1% away.")
+            continue
+        shown = f"{units.show(theirs_s, 's')} for {units.show(ours_s, 's')}"
+        print(f"{_NAMES[metric]}: at most {theirs_s / ours_s - 1:+.1%}, at the {level} ({shown}).")
 
 
 def reasons(run: Run, *metrics: str) -> None:

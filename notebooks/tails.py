@@ -15,13 +15,15 @@ class Amplification:
     """How many pages of `calls` serial calls hold at least one slow call; slow is above `limit_s`.
 
     Shares, one for each number of calls: `in_order` of the calls as they followed each other in
-    the run (NaN where it is too short for 20 such pages), `resampled` of calls drawn from the run
-    at random, `independent` what 1 − (1 − share of slow calls)^calls says.
+    the run (NaN where it is too short for 20 such pages; `pages` says how many it holds),
+    `resampled` of calls drawn from the run at random, `independent` what
+    1 − (1 − share of slow calls)^calls says.
     """
 
     limit_s: float
     slow_share: float
     calls: tuple[int, ...]
+    pages: tuple[int, ...]
     in_order: Floats
     resampled: Floats
     independent: Floats
@@ -45,7 +47,7 @@ class Pieces:
 
 
 def amplification(
-    values_s: Floats, calls: Sequence[int], *, level: float = 0.99, pages: int = 2_000
+    values_s: Floats, calls: Sequence[int], *, level: float = 0.99, pages: int = 20_000
 ) -> Amplification:
     """The chance that a page of several serial calls meets at least one slow one.
 
@@ -69,7 +71,13 @@ def amplification(
         resampled.append(float(drawn.any(axis=1).mean()))
     independent = 1 - (1 - share) ** np.array(calls, dtype=np.float64)
     return Amplification(
-        limit_s, share, tuple(calls), np.array(in_order), np.array(resampled), independent
+        limit_s,
+        share,
+        tuple(calls),
+        tuple(slow.size // number for number in calls),
+        np.array(in_order),
+        np.array(resampled),
+        independent,
     )
 
 

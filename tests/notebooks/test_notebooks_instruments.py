@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from lab.calibrate_truth import Truth
+from measure import rosetta
 from notebooks import checks, figures, instruments
 from notebooks.errors import NotebookError
 from servers.paths import ROOT
@@ -68,6 +69,27 @@ def test_accuracy_shows_true_and_measured_and_the_share_they_are_apart():
     one = instruments.Beside(np.full(200, 0.2), np.full(200, 0.3))
     row = instruments.accuracy({"a client": one}).loc["a client"]
     assert list(row) == ["200", "200 ms", "300 ms (+50.0%)", "200 ms", "300 ms (+50.0%)"]
+
+
+def test_accuracy_gives_no_p90_of_too_few_requests():
+    few = instruments.Beside(np.full(9, 0.2), np.full(9, 0.3))
+    row = instruments.accuracy({"nine": few}).loc["nine"]
+    assert list(row) == ["9", "200 ms", "300 ms (+50.0%)", "–", "–"]
+
+
+def test_the_furthest_reading_of_each_metric_is_said_without_the_tool(make_run, capsys):
+    run = make_run("reference", [0.1] * 40)
+    instruments.furthest(run, "ttft_s", "tpot_s")
+    ttft, tpot = capsys.readouterr().out.splitlines()
+    assert ttft == "TTFT: no tool is 0.1% away."
+    # An answer of n tokens: guidellm's TPOT has the TTFT in.
+    line = next(
+        one for one in rosetta.definitions(run) if (one.metric, one.level) == ("tpot_s", "p50")
+    )
+    share = max(abs(one.value / line.ours - 1) for one in line.readings if one.value is not None)
+    assert f"{share:.1%}" in tpot and "guidellm" not in tpot
+    instruments.furthest(make_run("reference", []), "tpot_s")
+    assert capsys.readouterr().out == "TPOT: no number to hold against the lab's.\n"
 
 
 def test_figure_of_errors_has_a_line_for_each_client():

@@ -33,6 +33,7 @@ def test_independent_calls_are_amplified_as_the_formula_says():
     assert found.independent == pytest.approx([0.01, 1 - 0.99**10, 1 - 0.99**100])
     assert found.resampled == pytest.approx(found.independent, abs=0.05)
     assert found.in_order == pytest.approx(found.independent, abs=0.12)
+    assert found.pages == (4_000, 400, 40)
 
 
 def test_slow_calls_that_come_together_hit_fewer_pages_than_the_formula_says():

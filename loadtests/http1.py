@@ -69,7 +69,8 @@ class ResponseParser:
                 0 < end <= _FEW_DIGITS
                 and data.endswith(b"\r\n")
                 and _HEX.issuperset(size)
-                and int(size, 16) == len(data) - end - 4
+                # A chunk of no bytes is the end of the answer: that is told below.
+                and 0 < int(size, 16) == len(data) - end - 4
             ):
                 return data[end + 2 : -2]
         return self._chunked(data)

@@ -67,6 +67,14 @@ def test_the_close_ends_a_body_without_framing_and_the_connection():
     assert not parser.keep_alive
 
 
+@pytest.mark.parametrize("last", [b"0\r\n\r\n", b"00\r\n\r\n"])
+def test_the_last_chunk_in_a_read_of_its_own_ends_the_answer(last):
+    parser = ResponseParser()
+    parser.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert parser.feed(b"3\r\nabc\r\n") == b"abc" and not parser.done
+    assert parser.feed(last) == b"" and parser.done and parser.mistake is None
+
+
 def test_a_close_before_the_end_is_a_disconnect():
     parser, _ = parse([chunked([b"abc"])[:-4]])
     with pytest.raises(StreamError) as caught:

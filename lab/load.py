@@ -1,5 +1,6 @@
 """What a load is, and the `locust` command line that drives it. Pure."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from lab.errors import LabError
 from loadtests.asking import PromptFlags, asking_of, must_fit
 from loadtests.errors import LoadError
+from loadtests.prompts import FileTokenizer
 from loadtests.schedule import ArrivalFlags, must_outlast, schedule_of
 from measure.slo import Slo
 from measure.warmup import Warmup
@@ -74,6 +76,12 @@ def validated(load: Load) -> Load:
         raise LabError(
             f"--processes is {load.processes}; it must be 1 or more, or -1 for one on each core."
         )
+    cores = os.cpu_count() or 1
+    if load.processes > 2 * cores:
+        raise LabError(
+            f"--processes is {load.processes}, and this machine has {cores} cores: more than one "
+            "on each makes the load test slower. Give fewer, or -1 for one on each."
+        )
     if load.duration_s != int(load.duration_s):
         raise LabError(
             f"--duration is {load.duration_s:g} s, and Locust runs for whole seconds: "
@@ -96,6 +104,9 @@ def validated(load: Load) -> Load:
     if load.tokenizer and not Path(load.tokenizer).exists():
         raise LabError(f"--tokenizer {load.tokenizer}: there is no such file or folder.")
     try:
+        if load.tokenizer:
+            # Read here only to be refused before an engine starts.
+            FileTokenizer(Path(load.tokenizer))
         schedule = schedule_of(load.arrivals, load.duration_s)
         must_outlast(schedule, load.warmup)
         asking_of(load.prompts, protocol=None, trace=schedule.trace if schedule else None)

@@ -13,6 +13,7 @@
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,15 @@ def same_machine(calibration: Mapping[str, Any], machine: Mapping[str, Any]) -> 
     )
 
 
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
 def read(home: Path) -> dict[str, Any] | None:
     """The calibration of this home; `None` if there is none that can be read."""
     try:
-        calibration = json.loads((home / FILE).read_text(encoding="utf-8"))
+        text = (home / FILE).read_text(encoding="utf-8")
+        calibration = json.loads(text, parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(calibration, dict) or calibration.get("schema") != CALIBRATION_SCHEMA:
@@ -52,6 +58,8 @@ def applying(home: Path, processes: int, machine: Mapping[str, Any]) -> dict[str
         return None
     ceiling = calibration["ceilings"].get(str(processes))
     if isinstance(ceiling, bool) or not isinstance(ceiling, int | float):
+        return None
+    if not 0 <= ceiling <= sys.float_info.max:
         return None
     return {
         "created": calibration["created"],

@@ -158,7 +158,9 @@ def _window(problem: str | None) -> list[Finding]:
 
 def _core_share(seconds: float, stats: ClientStats) -> float:
     """Seconds of a core as a share of what one core for each process has."""
-    return seconds / max(stats.wall_s * stats.processes, 1e-9)
+    core_s = stats.wall_s * stats.processes
+    # A run that was ended before its first moment has no share to speak of.
+    return seconds / core_s if core_s > 0 else 0.0
 
 
 def _wanted_share(stats: ClientStats) -> float:

@@ -204,7 +204,20 @@ def test_a_run_gets_the_ceiling_of_its_machine_and_its_number_of_processes(tmp_p
     assert calibration.applying(tmp_path, 1, {**machine(), "cores": 99}) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": "other"}', "\udcff", '{"levels": 3}'])
+@pytest.mark.parametrize("ceiling", ["NaN", "Infinity", "1e999", "-5", "1" + "0" * 400, "[1]"])
+def test_a_ceiling_that_is_no_rate_gets_into_no_run(tmp_path, monkeypatch, ceiling):
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path))
+    kept = calibrate_file.save([LEVEL])
+    document = json.loads(kept.read_text()) | {"ceilings": {"1": "HERE"}}
+    kept.write_text(json.dumps(document).replace('"HERE"', ceiling))
+    assert calibration.applying(tmp_path, 1, machine()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"schema": "other"}', "\udcff", '{"levels": 3}', "[" * 100_000],
+    ids=len,
+)
 def test_a_calibration_that_cannot_be_read_is_none(tmp_path, text):
     (tmp_path / "calibration.json").write_bytes(text.encode(errors="surrogateescape"))
     assert calibration.read(tmp_path) is None

@@ -63,6 +63,14 @@ def test_a_load_is_shared_between_processes_where_that_is_asked():
     assert "--processes -1" in argv_of(shared, "openai-chat")
     with pytest.raises(LabError, match="--processes is 0"):
         validated(replace(CLOSED, processes=0))
+    with pytest.raises(LabError, match="--processes is 100000, and this machine has"):
+        validated(replace(CLOSED, processes=100_000))
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused_before_an_engine_starts(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("[1, 2]")
+    with pytest.raises(LabError, match="cannot be read as a tokenizer"):
+        validated(replace(CLOSED, tokenizer=str(tmp_path)))
 
 
 def test_lengths_are_short_unless_something_else_says_them():

@@ -101,6 +101,17 @@ def test_an_error_in_the_middle_of_a_stream_fails_the_request(protocol):
     assert got.chunks == 2
 
 
+@pytest.mark.parametrize("end", [{"error": "the engine died"}, b"{broken"])
+def test_tokens_that_came_before_an_error_in_the_stream_are_counted(end):
+    words = [
+        chat({"content": "a"}, usage={"prompt_tokens": 3, "completion_tokens": count})
+        for count in (1, 2, 3)
+    ]
+    got = record(CHAT, [*words, end])
+    assert got.status is Status.STREAM_ERROR
+    assert (got.chunks, got.output_tokens, got.first_chunk_tokens) == (3, 3, 1)
+
+
 def test_an_error_document_is_an_error_in_a_stream_of_vllm():
     bad = {"error": {"message": "EngineCore died", "type": "InternalServerError", "code": 500}}
     assert record(COMPLETIONS, [bad, b"[DONE]"]).error == "server_error: EngineCore died"

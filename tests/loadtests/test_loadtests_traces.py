@@ -139,6 +139,10 @@ WRONG_IDS = {"timestamp": 9, "input_length": 700, "output_length": 5, "hash_ids"
         (lines([*MOONCAKE, WRONG_IDS]), "line 4, has 1 hash_ids for 700 tokens"),
         (lines([*MOONCAKE, {**WRONG_IDS, "hash_ids": ["a", "b"]}]), "line 4, has hash_ids that"),
         (BURSTGPT.splitlines()[0], "without a single request"),
+        (lines([{**WRONG_IDS, "input_length": "700"}]), "line 1, has the input_length '700'"),
+        (lines([{**WRONG_IDS, "input_length": 10**400}]), "line 1, has the input_length 1000"),
+        ('{"a":' * 100_000, "line 1, is no JSON"),
+        (AZURE + "2023-11-16 18:16:46,5," + "x" * 200_000, "line 5, is no CSV"),
     ],
 )  # fmt: skip
 def test_a_broken_trace_names_the_file_and_the_line(file, text, said):

@@ -286,6 +286,8 @@ def test_most_turns_can_be_said_and_other_protocols_ask_the_beginning(file):
         ('{"messages": [{"role": "tool", "content": "x"}]}', "from 'tool', which is nobody known"),
         ('["a"]', "entry 1, is no JSON object"),
         ("5", "line 1, is no JSON object"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ('{"prompt": ' + "[" * 100_000, "line 1, cannot be read as JSON"),
     ],
 )
 def test_a_broken_dataset_names_the_file_and_the_place(file, content, what):

@@ -122,3 +122,8 @@ def test_a_few_first_chunks_that_came_with_the_next_are_no_doubt(share):
 )
 def test_merged_chunks_are_no_doubt_where_few_or_where_the_client_was_in_time(facts):
     assert judge(facts) == (Verdict.VALID, [])
+
+
+def test_a_run_ended_before_its_first_moment_says_nothing_of_its_share_of_a_core():
+    ended = replace(GOOD, total=0, ok=0, stats=replace(STATS, cpu_s=0.004, wall_s=0.0))
+    assert judge(ended) == (Verdict.INVALID, ["no request falls into the window"])

@@ -25,6 +25,9 @@ QUANTITIES: dict[str, Callable[[pa.Table], Floats]] = {
     "schedule_delay_s": latency.schedule_delay_s,
 }
 
+# A load ends within this of its time; before that somebody stopped it.
+EARLY_S = 0.5
+
 # More kinds of error than this help nobody; the rest is counted together.
 MAX_ERROR_KINDS = 20
 MAX_ERROR_TEXT = 160
@@ -84,6 +87,7 @@ def summarise(
             window_problem=cut.problem,
             chunks_per_s=_rate(window.chunks_in(records, span), span),
             ceiling_per_s=_ceiling_per_s(manifest),
+            cut_short_s=_cut_short_s(manifest["load"], end_s),
         )
     )
     result["client"] = {
@@ -94,6 +98,15 @@ def summarise(
         "reasons": reasons,
     }
     return result
+
+
+def _cut_short_s(load: dict[str, Any], end_s: float | None) -> tuple[float, float] | None:
+    """When the load ended and when it was to end, by time or by its trace, if it was stopped."""
+    ends_s = [load.get("duration_s"), load["arrival"].get("ends_s")]
+    asked_s = min((float(one) for one in ends_s if one is not None), default=0.0)
+    if end_s is None or end_s > asked_s - EARLY_S:
+        return None
+    return end_s, asked_s
 
 
 def _furthest_to_p99(described: dict[str, Any]) -> tuple[str, float] | None:

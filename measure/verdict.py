@@ -90,7 +90,8 @@ class Facts:
     `token_sources` says how many answers had their tokens counted by whom (`TokenSource`).
     `window_problem` is why the warm-up's rule could not be followed. `chunks_per_s` is what the
     client received, `ceiling_per_s` up to where it was calibrated, over all its processes (`None`:
-    it was not).
+    it was not). `cut_short_s` is when the load ended and when it was to end, if it was stopped
+    before.
     """
 
     stats: ClientStats | None
@@ -107,6 +108,7 @@ class Facts:
     window_problem: str | None = None
     chunks_per_s: float | None = None
     ceiling_per_s: float | None = None
+    cut_short_s: tuple[float, float] | None = None
 
 
 def judge(facts: Facts) -> tuple[Verdict, list[str]]:
@@ -142,6 +144,15 @@ def _requests(facts: Facts) -> list[Finding]:
 
 
 def _finish(facts: Facts) -> list[Finding]:
+    if facts.finished and facts.cut_short_s is not None:
+        ended_s, asked_s = facts.cut_short_s
+        return [
+            (
+                Verdict.SUSPECT,
+                f"the load was stopped after {ended_s:.1f} of {asked_s:g} s: what was to come "
+                "later is missing",
+            )
+        ]
     if facts.finished:
         return []
     return [

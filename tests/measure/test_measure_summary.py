@@ -252,3 +252,25 @@ def test_too_few_requests_for_a_p99_are_judged_by_the_quantile_they_carry(
     assert found["schedule_delay_s"]["p99"] is None
     assert found["client"]["verdict"] == "invalid"
     assert any("500 ms after they were wanted" in reason for reason in found["client"]["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("end_s", "arrival", "said"),
+    [
+        (10.0, {}, False),
+        (9.8, {}, False),
+        (6.0, {}, True),
+        (6.0, {"ends_s": 5.9}, False),
+        (3.0, {"ends_s": 5.9}, True),
+    ],
+)
+def test_a_load_that_was_stopped_early_says_so(
+    end_s, arrival, said, table, make_record, make_manifest
+):
+    manifest = make_manifest()
+    manifest["finished"] = True
+    manifest["load"]["duration_s"] = 10.0
+    manifest["load"]["arrival"] |= arrival
+    found = summarise(table(make_record(1.0), make_record(2.0)), manifest, _stats(end_s=end_s))
+    reasons = found["client"]["reasons"]
+    assert any("the load was stopped" in reason for reason in reasons) is said

@@ -42,6 +42,7 @@ LATE = replace(GOOD, stats=replace(STATS, loop_lag_p99_s=0.02))
         (replace(GOOD, schedule_delay=("p99", 0.05)), "suspect", "left 50 ms after"),
         (replace(GOOD, schedule_delay=("p99", 0.5)), "invalid", "left 500 ms after"),
         (replace(GOOD, schedule_delay=("p90", 0.5)), "invalid", "at the p90"),
+        (replace(GOOD, cut_short_s=(3.5, 8.0)), "suspect", "stopped after 3.5 of 8 s"),
         (replace(GOOD, achieved=980), "suspect", "1000 requests were offered and 980 sent"),
         (replace(GOOD, achieved=900), "invalid", "10.0% apart"),
         (replace(GOOD, clocks={"kernel": 5, "user": 1}), "suspect", "5 by the kernel clock, 1 by the user"),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lab import services
+from lab.errors import LabError
 from lab.terminal import EngineName, InstanceName, Model, Settings, console, say
 from measure.durations import parse_duration_s
 from measure.warmup import Warmup
@@ -169,3 +170,8 @@ def run_command(
         raise typer.Exit(130)
     if not outcome.run.summary["requests"]["ok"]:
         raise experiment.nothing_answered(outcome.run)
+    if not outcome.run.finished:
+        raise LabError(
+            f"The load test was ended from outside (exit code {outcome.exit_code}); what had been "
+            f"recorded by then is in {outcome.run.path}."
+        )

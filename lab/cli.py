@@ -15,7 +15,16 @@ import typer
 from lab import services, tables
 from lab.errors import LabError
 from lab.run_command import run_command
-from lab.terminal import EngineName, InstanceName, Model, Settings, console, guarded, say
+from lab.terminal import (
+    EngineName,
+    InstanceName,
+    Model,
+    Settings,
+    WayOfRunning,
+    console,
+    guarded,
+    say,
+)
 from measure.durations import parse_duration_s
 from servers import instances, knobs, supervisor
 from servers.paths import log_file
@@ -37,6 +46,7 @@ def up(
     name: InstanceName = None,
     port: Annotated[int | None, typer.Option(help="The port that answers requests.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    way: WayOfRunning = None,
 ) -> None:
     """Start an engine (or prometheus, exporter, dashboard) and wait until it answers.
 
@@ -57,6 +67,7 @@ def up(
             model=model,
             ports=ports,
             host=host,
+            way=way,
             replace_other=True,
             say=say,
         )

@@ -20,7 +20,7 @@ from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
 from servers import instances, supervisor
-from servers.contract import Engine, Say, Value
+from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
 
 # One scrape more than the last answer, so that the engine's last increments are carried home.
@@ -44,6 +44,7 @@ def ensure_instance(
     name: str | None = None,
     settings: Mapping[str, Value] | None = None,
     model: str | None = None,
+    way: Way | None = None,
 ) -> Instance:
     """The instance asked for, running: the live one if it fits, else a new one in its place.
 
@@ -52,7 +53,13 @@ def ensure_instance(
     """
     with services.alone(say):
         return supervisor.up(
-            engine, name=name, settings=settings, model=model, replace_other=True, say=say
+            engine,
+            name=name,
+            settings=settings,
+            model=model,
+            way=way,
+            replace_other=True,
+            say=say,
         )
 
 
@@ -161,6 +168,8 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     ]
     return {
         "name": engine.name,
+        "title": instance.title or engine.title,
+        "way": instance.way,
         "instance": instance.name,
         "version": instance.version,
         "settings": dict(instance.settings),

@@ -7,7 +7,7 @@ import typer
 
 from lab import services
 from lab.errors import LabError
-from lab.terminal import EngineName, InstanceName, Model, Settings, console, say
+from lab.terminal import EngineName, InstanceName, Model, Settings, WayOfRunning, console, say
 from measure.durations import parse_duration_s
 from measure.warmup import Warmup
 from servers import knobs
@@ -31,6 +31,7 @@ def run_command(
     scenario: Annotated[str, typer.Option(help="chat, completion or classify.")] = "chat",
     settings: Settings = None,
     model: Model = None,
+    way: WayOfRunning = None,
     name: InstanceName = None,
     users: Annotated[int | None, typer.Option(help="Closed loop: this many users.")] = None,
     duration: Annotated[str, typer.Option(help="How long, warm-up included.")] = "30s",
@@ -162,7 +163,7 @@ def run_command(
     kind = services.find(engine)
     experiment.protocol_of(kind, load)
     instance = experiment.ensure_instance(
-        kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model
+        kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model, way=way
     )
     outcome = experiment.run(kind, instance, load, console)
     reports.print_run(console, outcome.run)

@@ -27,7 +27,7 @@ def instances_table(found: Sequence[Instance]) -> Table:
         state = instances.status(one)
         table.add_row(
             one.name,
-            f"{one.engine} {one.version or ''}".strip(),
+            _what(one),
             Text(state, style=STATE_STYLE[state]),
             _addresses(one),
             one.served_name if one.model else "",
@@ -38,6 +38,14 @@ def instances_table(found: Sequence[Instance]) -> Table:
     if not found:
         table.add_row("nothing runs; `lab up vllm` starts an engine")
     return table
+
+
+def _what(instance: Instance) -> str:
+    """The engine and its version; what it really is, where that is something else."""
+    engine = catalog.ENGINES.get(instance.engine)
+    other = instance.title if engine is not None and instance.title != engine.title else ""
+    shown = other or instance.engine
+    return f"{shown} {instance.version or ''}".strip()
 
 
 def settings_changed(instance: Instance) -> list[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lab.errors import LabError
 from measure.errors import MeasureError
+from servers.contract import Way
 from servers.errors import ServerError
 
 # A file or a pipe has no width of its own; 80 columns would cut the tables.
@@ -31,6 +32,10 @@ Model = Annotated[
     typer.Option(help="A Hugging Face folder or id; 'tiny' for the small random one."),
 ]
 InstanceName = Annotated[str | None, typer.Option("--name", help="The instance's name.")]
+WayOfRunning = Annotated[
+    Way | None,
+    typer.Option("--way", help="How to run it; left out, the first that this machine has."),
+]
 
 
 def say(text: str) -> None:

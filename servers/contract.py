@@ -9,6 +9,8 @@ from typing import Literal
 
 Value = int | float | bool | str | tuple[int, ...] | None
 Device = Literal["cpu", "cuda"]
+Way = Literal["path", "environment", "docker"]
+"""How an engine is run: a program on PATH, the lab's isolated environment, a Docker image."""
 Say = Callable[[str], object]
 
 
@@ -70,7 +72,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Request:
-    """All that an engine may know when it says how it is launched."""
+    """All that an engine may know when it says how it is launched.
+
+    `python` is that of its environment, if this way of running it has one; `program` is the
+    engine's own program, where it runs by the way `path`.
+    """
 
     instance: str
     settings: Mapping[str, Value]
@@ -81,6 +87,8 @@ class Request:
     workspace: Path
     python: Path | None
     device: Device
+    way: Way = "environment"
+    program: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,10 @@ class Launch:
 
     It runs in `cwd`, or else in the instance's own workspace. `shm_prefix` is what its files in
     /dev/shm begin with, if it can be told that: they are removed with it however it ends.
+
+    `title` is what it really is, where that is not what the engine is called (a stand-in says
+    so wherever it shows). `cleanup` is a command that removes what lives outside its processes
+    (a container); it is run when they have gone, and may find nothing to do.
     """
 
     argv: tuple[str, ...]
@@ -100,6 +112,16 @@ class Launch:
     stop_grace_s: float = 20.0
     cwd: Path | None = None
     shm_prefix: str | None = None
+    title: str | None = None
+    cleanup: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class WarmRequest:
+    """One real request of the warm-up: JSON to post to `path` under the base URL."""
+
+    path: str
+    body: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,10 @@ class Engine:
     neither), making the lab's own default if nothing was asked for; an engine without a model
     has no such function. `version` asks a ready instance, by its base URL, what it is. `job` is the
     Prometheus label its `/metrics` is scraped under.
+
+    `ways` are the ways it can be run, in the order in which the lab tries them: `program` is its
+    name on PATH, `image` its pinned Docker image. `environment_for` are the ways that need the
+    environment. `warm_requests` are what a warm-up sends, in turn, until latency settles.
     """
 
     name: str
@@ -132,6 +158,11 @@ class Engine:
     resolve_model: Callable[[str | None, Say], str | None] | None = None
     version: Callable[[str], str | None] | None = None
     job: str = "engine"
+    ways: tuple[Way, ...] = ("environment",)
+    environment_for: tuple[Way, ...] = ("environment",)
+    program: str = ""
+    image: str = ""
+    warm_requests: Callable[[Request], tuple[WarmRequest, ...]] | None = None
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or `None`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from servers import paths, probe, processes
-from servers.contract import Value
+from servers.contract import Value, Way
 from servers.errors import ServerError
 
 State = Literal["starting", "running", "unhealthy", "dead"]
@@ -27,7 +27,8 @@ class Instance:
     for the moment between the decision to start and the start. `ready` is `False` until the
     engine has answered `ready_url` once. `members` are the (pid, create time) pairs and `shm`
     the /dev/shm files its processes had when it became ready, `shm_prefix` what further ones
-    begin with. `settings` holds every knob.
+    begin with. `settings` holds every knob. `way` is how it is run, `title` what it really is,
+    `cleanup` the command that removes what lives outside its processes.
     """
 
     name: str
@@ -55,6 +56,9 @@ class Instance:
     members: tuple[tuple[int, float], ...] = ()
     shm: tuple[str, ...] = ()
     shm_prefix: str | None = None
+    way: Way = "environment"
+    title: str = ""
+    cleanup: tuple[str, ...] | None = None
 
     def to_json(self) -> str:
         """The text of the state file."""
@@ -69,6 +73,8 @@ class Instance:
         values["protocols"] = tuple(document["protocols"])
         values["members"] = tuple((int(p), float(t)) for p, t in document.get("members", ()))
         values["shm"] = tuple(document.get("shm", ()))
+        if document.get("cleanup") is not None:
+            values["cleanup"] = tuple(document["cleanup"])
         values["pid"], values["create_time"] = int(document["pid"]), float(document["create_time"])
         values["settings"] = {
             knob: tuple(value) if isinstance(value, list) else value

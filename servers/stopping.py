@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ from servers.processes import Member
 _POLL_S = 0.1
 _CHILDREN_GRACE_S = 3.0
 _KILL_WAIT_S = 30.0
+_CLEANUP_S = 60.0
 # Children of this very process: they stay zombies until we wait for them.
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -68,6 +70,8 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
         _end(instance, found, living)
         _check_gone(name, living())
         say(f"{name}: stopped after {time.monotonic() - began:.1f} s")
+    if instance is not None and instance.cleanup:
+        _clean_up(instance.cleanup)
     if instance is not None and instance.shm_prefix:
         shm |= {str(file) for file in Path("/dev/shm").glob(f"{instance.shm_prefix}*")}
     removed = processes.remove_unused_shared_memory(shm)
@@ -78,10 +82,25 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
     return bool(found)
 
 
+def _clean_up(command: Sequence[str]) -> None:
+    """Run the command that removes what lives outside the processes; it may find nothing."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_CLEANUP_S,
+            check=False,
+        )
+
+
 def kill_now(instance: Instance) -> None:
     """SIGKILL whatever carries the instance's mark and forget it: a start that was cut short."""
     for member in left_of(instance.name, instance):
         member.signal(signal.SIGKILL)
+    if instance.cleanup:
+        _clean_up(instance.cleanup)
     forget(instance.name, instance)
 
 

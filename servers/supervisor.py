@@ -27,8 +27,9 @@ from servers import (
     readiness,
     stopping,
     targets,
+    ways,
 )
-from servers.contract import Engine, Launch, Request, Say, Value
+from servers.contract import Engine, Launch, Request, Say, Value, Way
 from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
 from servers.locks import locked, write_atomically
@@ -50,6 +51,7 @@ def up(
     model: str | None = None,
     ports: Mapping[str, int] | None = None,
     host: str = "127.0.0.1",
+    way: Way | None = None,
     replace_other: bool = False,
     say: Say = print,
 ) -> Instance:
@@ -57,17 +59,22 @@ def up(
 
     One of that name that already runs with the same engine, settings, model and ports is
     taken as it is; one that runs otherwise is an error, or is stopped first if
-    `replace_other`. `settings` need hold only the knobs that differ from their defaults.
+    `replace_other`. `settings` need hold only the knobs that differ from their defaults. `way`
+    is how to run it; left out, the first of the engine's ways that can be had here.
     Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
     engine that cannot be installed, ends while loading or never gets ready; nothing is left
     running then. Ctrl-C while it loads stops it.
     """
     engine = catalog.find(engine) if isinstance(engine, str) else engine
     asked = _asked(engine, name or engine.name, settings or {}, model, host)
+    chosen = ways.choose(engine, way)
+    if chosen.why:
+        say(f"{asked.instance}: {chosen.why}")
     python = None
-    if engine.environment is not None:
+    if engine.environment is not None and chosen.way in engine.environment_for:
         python = environments.ensure(engine.environment, asked.device, say)
-    asked = replace(asked, python=python, model=_resolve(engine, model, say))
+    asked = replace(asked, way=chosen.way, program=chosen.program, python=python)
+    asked = replace(asked, model=_resolve(engine, model, say))
     asked = replace(asked, served_name=_served_name(engine, asked.model))
     targets.remove_stale_clients()
     for attempt in range(1, _STARTS + 1):
@@ -212,6 +219,7 @@ def _differing(
         ("model", current.model, asked.model),
         ("host", current.host, asked.host),
         ("device", current.device, asked.device),
+        ("way", current.way, asked.way),
     ]
     if current.engine == engine.name:
         pairs += [
@@ -236,7 +244,7 @@ def _start(
     instance = _instance(engine, request, launch, log)
     state = instances.state_file(instance.name)
     write_atomically(state, instance.to_json())
-    say(f"{instance.name}: starting {engine.title} on {request.device}, log {log}")
+    say(f"{instance.name}: starting {instance.title} on {request.device}, log {log}")
     try:
         process = _spawn(launch, request, instances.mark(instance), log)
         started = replace(
@@ -293,6 +301,9 @@ def _instance(engine: Engine, request: Request, launch: Launch, log: Path) -> In
         ready_timeout_s=launch.ready_timeout_s,
         stop_grace_s=launch.stop_grace_s,
         shm_prefix=launch.shm_prefix,
+        way=request.way,
+        title=launch.title or engine.title,
+        cleanup=launch.cleanup,
     )
 
 

@@ -6,15 +6,12 @@ of the program that starts it leaves anything unknown; any later program can sto
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import psutil
 
 from servers import (
     catalog,
@@ -25,22 +22,20 @@ from servers import (
     paths,
     ports,
     readiness,
+    starting,
     stopping,
     targets,
     ways,
 )
-from servers.contract import Engine, Launch, Request, Say, Value, Way
+from servers.contract import Engine, Request, Say, Value, Way
 from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
 from servers.locks import locked, write_atomically
-from servers.processes import MARK, shared_memory
+from servers.processes import shared_memory
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_KEPT_LOGS = 3
 # Another lab on the machine may choose the same port in the seconds before an engine listens.
 _STARTS = 3
-# Of the user's own Python: they would leak into an engine's isolated one.
-_NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
 
 
 def up(
@@ -182,7 +177,7 @@ def _adopt_or_start(
                 why = f"runs otherwise ({differing}); stopping it to start anew"
             elif not stopping.left_of(name, current):
                 stopping.forget(name, current)
-                return _start(engine, asked, asked_ports, say)
+                return starting.start(engine, asked, asked_ports, say)
             else:
                 why = "its first process is gone; stopping what it left"
         say(f"{name}: {why}")
@@ -230,83 +225,6 @@ def _differing(
     return "; ".join(f"{what} is {has}, asked {new}" for what, has, new in pairs if has != new)
 
 
-def _start(
-    engine: Engine, asked: Request, asked_ports: Mapping[str, int], say: Say
-) -> tuple[Instance, subprocess.Popen[bytes]]:
-    """Start the process; its state is on disk before, and whole after."""
-    request = replace(asked, ports=ports.choose(engine, asked_ports, asked.host))
-    request.workspace.mkdir(parents=True, exist_ok=True)
-    if engine.prepare is not None:
-        engine.prepare(request, say)
-    launch = engine.launch(request)
-    log = paths.log_file(request.instance)
-    _rotate(log)
-    instance = _instance(engine, request, launch, log)
-    state = instances.state_file(instance.name)
-    write_atomically(state, instance.to_json())
-    say(f"{instance.name}: starting {instance.title} on {request.device}, log {log}")
-    try:
-        process = _spawn(launch, request, instances.mark(instance), log)
-        started = replace(
-            instance, pid=process.pid, create_time=psutil.Process(process.pid).create_time()
-        )
-        write_atomically(state, started.to_json())
-    except OSError as error:
-        stopping.forget(instance.name, instance)
-        raise ServerError(f"{engine.name} cannot be started: {error}.") from error
-    except BaseException:
-        stopping.kill_now(instance)
-        raise
-    return started, process
-
-
-def _spawn(launch: Launch, request: Request, mark: str, log: Path) -> subprocess.Popen[bytes]:
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
-    environment.update(launch.env)
-    environment[MARK] = mark
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            launch.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=launch.cwd or request.workspace,
-            env=environment,
-            start_new_session=True,
-        )
-    stopping.adopt_child(process)
-    return process
-
-
-def _instance(engine: Engine, request: Request, launch: Launch, log: Path) -> Instance:
-    return Instance(
-        name=request.instance,
-        engine=engine.name,
-        pid=0,
-        create_time=0.0,
-        argv=launch.argv,
-        ports=dict(request.ports),
-        host=request.host,
-        base_url=launch.base_url,
-        ready_url=launch.ready_url,
-        metrics_url=launch.metrics_url,
-        log=str(log),
-        settings=dict(request.settings),
-        model=request.model,
-        served_name=request.served_name,
-        device=request.device,
-        protocols=engine.protocols,
-        job=engine.job,
-        started_s=time.time(),
-        ready_timeout_s=launch.ready_timeout_s,
-        stop_grace_s=launch.stop_grace_s,
-        shm_prefix=launch.shm_prefix,
-        way=request.way,
-        title=launch.title or engine.title,
-        cleanup=launch.cleanup,
-    )
-
-
 def _note_ready(engine: Engine, instance: Instance) -> Instance:
     """Record what can be known only now, and have the instance scraped."""
     found = instances.members(instance)
@@ -327,12 +245,3 @@ def _note_ready(engine: Engine, instance: Instance) -> Instance:
         write_atomically(instances.state_file(instance.name), ready.to_json())
         targets.write(ready)
     return ready
-
-
-def _rotate(log: Path) -> None:
-    """Keep the logs of the last starts as `server.log.1` (the newest), `.2`, …"""
-    for number in range(_KEPT_LOGS, 0, -1):
-        older = log.with_name(f"{log.name}.{number}")
-        newer = log if number == 1 else log.with_name(f"{log.name}.{number - 1}")
-        if newer.exists():
-            newer.replace(older)

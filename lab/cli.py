@@ -16,6 +16,7 @@ from lab import services, tables
 from lab.errors import LabError
 from lab.run_command import run_command
 from lab.terminal import (
+    Cold,
     EngineName,
     InstanceName,
     Model,
@@ -47,8 +48,9 @@ def up(
     port: Annotated[int | None, typer.Option(help="The port that answers requests.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     way: WayOfRunning = None,
+    cold: Cold = False,
 ) -> None:
-    """Start an engine (or prometheus, exporter, dashboard) and wait until it answers.
+    """Start an engine (or prometheus, exporter, dashboard), wait until it answers, and warm it up.
 
     One that already runs as asked is left alone; one that runs with other settings is started
     anew with these.
@@ -69,6 +71,7 @@ def up(
             host=host,
             way=way,
             replace_other=True,
+            warm=not cold,
             say=say,
         )
     say(f"{instance.name} answers at {instance.base_url}   (log: {instance.log})")

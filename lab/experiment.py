@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,11 +45,13 @@ def ensure_instance(
     settings: Mapping[str, Value] | None = None,
     model: str | None = None,
     way: Way | None = None,
+    warm: bool = True,
 ) -> Instance:
     """The instance asked for, running: the live one if it fits, else a new one in its place.
 
     An experiment says how its engine is set. If an instance of this name runs with other
-    settings, it is stopped and started anew, and that is said.
+    settings, it is stopped and started anew, and that is said. It is warmed up, if it has not
+    been, unless `warm` is false.
     """
     with services.alone(say):
         return supervisor.up(
@@ -59,6 +61,7 @@ def ensure_instance(
             model=model,
             way=way,
             replace_other=True,
+            warm=warm,
             say=say,
         )
 
@@ -176,6 +179,9 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
         "argv": list(instance.argv),
         "model": instance.model,
         "device": instance.device,
+        "ready_s": instance.ready_s,
+        "warm": instance.warmup is not None,
+        "warmup": asdict(instance.warmup) if instance.warmup is not None else None,
         "neighbours": neighbours,
     }
 

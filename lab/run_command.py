@@ -7,7 +7,16 @@ import typer
 
 from lab import services
 from lab.errors import LabError
-from lab.terminal import EngineName, InstanceName, Model, Settings, WayOfRunning, console, say
+from lab.terminal import (
+    Cold,
+    EngineName,
+    InstanceName,
+    Model,
+    Settings,
+    WayOfRunning,
+    console,
+    say,
+)
 from measure.durations import parse_duration_s
 from measure.warmup import Warmup
 from servers import knobs
@@ -33,6 +42,7 @@ def run_command(
     model: Model = None,
     way: WayOfRunning = None,
     name: InstanceName = None,
+    cold: Cold = False,
     users: Annotated[int | None, typer.Option(help="Closed loop: this many users.")] = None,
     duration: Annotated[str, typer.Option(help="How long, warm-up included.")] = "30s",
     warmup: Annotated[
@@ -163,7 +173,13 @@ def run_command(
     kind = services.find(engine)
     experiment.protocol_of(kind, load)
     instance = experiment.ensure_instance(
-        kind, say, name=name, settings=knobs.parse(kind, settings or []), model=model, way=way
+        kind,
+        say,
+        name=name,
+        settings=knobs.parse(kind, settings or []),
+        model=model,
+        way=way,
+        warm=not cold,
     )
     outcome = experiment.run(kind, instance, load, console)
     reports.print_run(console, outcome.run)

@@ -37,6 +37,14 @@ WayOfRunning = Annotated[
     typer.Option("--way", help="How to run it; left out, the first that this machine has."),
 ]
 
+Cold = Annotated[
+    bool,
+    typer.Option(
+        "--no-warmup",
+        help="Do not warm the engine up: send nothing to it before it is used.",
+    ),
+]
+
 
 def say(text: str) -> None:
     """Progress for the person at the terminal, exactly as it is (no markup)."""

@@ -23,8 +23,9 @@ _SCALARS = {
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",
 }
-# Another port or another start is no other setting.
-_NOT_SETTINGS = ("engine.argv", "load.host")
+# Another port or another start is no other setting, nor is how long that start took.
+_NOT_SETTINGS = ("engine.argv", "load.host", "engine.ready_s")
+_NO_SETTING_BEGINS = "engine.warmup"
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,9 @@ def _settings(manifests: Sequence[Mapping[str, Any]]) -> list[Setting]:
     return [
         row
         for row in rows
-        if row.name not in _NOT_SETTINGS and any(value != row.values[0] for value in row.values)
+        if row.name not in _NOT_SETTINGS
+        and not row.name.startswith(_NO_SETTING_BEGINS)
+        and any(value != row.values[0] for value in row.values)
     ]
 
 

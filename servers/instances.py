@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from servers import paths, probe, processes
@@ -17,6 +18,40 @@ from servers.contract import Value, Way
 from servers.errors import ServerError
 
 State = Literal["starting", "running", "unhealthy", "dead"]
+
+
+@dataclass(frozen=True)
+class WarmKind:
+    """How the requests of one kind fared in a warm-up: seconds to each whole answer, in order."""
+
+    path: str
+    latencies_s: tuple[float, ...]
+
+    @property
+    def first_s(self) -> float:
+        """What the first request of the kind took."""
+        return self.latencies_s[0]
+
+    @property
+    def last_s(self) -> float:
+        """What they took at the end: the median of the last three."""
+        return median(self.latencies_s[-3:])
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A warm-up as it was: whether the latency settled (else a cap ended it), by kind."""
+
+    requests: int
+    took_s: float
+    settled: bool
+    kinds: tuple[WarmKind, ...]
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> WarmUp:
+        """The warm-up a state file describes; raises `KeyError`, `TypeError` or `ValueError`."""
+        kinds = tuple(WarmKind(k["path"], tuple(k["latencies_s"])) for k in document["kinds"])
+        return cls(**{**document, "kinds": kinds})
 
 
 @dataclass(frozen=True)
@@ -28,7 +63,9 @@ class Instance:
     engine has answered `ready_url` once. `members` are the (pid, create time) pairs and `shm`
     the /dev/shm files its processes had when it became ready, `shm_prefix` what further ones
     begin with. `settings` holds every knob. `way` is how it is run, `title` what it really is,
-    `cleanup` the command that removes what lives outside its processes.
+    `cleanup` the command that removes what lives outside its processes. `ready_s` is the cold
+    start: seconds from its start until it was ready; `warmup` what the warm-up found, `None` if
+    there was none.
     """
 
     name: str
@@ -59,6 +96,8 @@ class Instance:
     way: Way = "environment"
     title: str = ""
     cleanup: tuple[str, ...] | None = None
+    ready_s: float | None = None
+    warmup: WarmUp | None = None
 
     def to_json(self) -> str:
         """The text of the state file."""
@@ -75,6 +114,8 @@ class Instance:
         values["shm"] = tuple(document.get("shm", ()))
         if document.get("cleanup") is not None:
             values["cleanup"] = tuple(document["cleanup"])
+        if document.get("warmup") is not None:
+            values["warmup"] = WarmUp.from_json(document["warmup"])
         values["pid"], values["create_time"] = int(document["pid"]), float(document["create_time"])
         values["settings"] = {
             knob: tuple(value) if isinstance(value, list) else value

@@ -34,11 +34,11 @@ def wait(instance: Instance, say: Say) -> float:
     while not probe.answers(instance.ready_url):
         if not instances.leader_alive(instance):
             _check_it_is_ours(instance)
-            raise ServerError(_failed(instance, "ended before it was ready"))
+            raise ServerError(failed(instance, "ended before it was ready"))
         now = time.monotonic()
         if now - began > allowed_s:
             words = f"was not ready after {now - began:.0f} s (asked {instance.ready_url})"
-            raise ServerError(_failed(instance, words))
+            raise ServerError(failed(instance, words))
         if now >= next_words:
             _check_it_is_ours(instance)
             next_words = now + _SAY_EVERY_S
@@ -62,7 +62,8 @@ def log_tail(log: Path, lines: int) -> list[str]:
     return [line for line in (_ESCAPES.sub("", line).rstrip() for line in shown) if line][-lines:]
 
 
-def _failed(instance: Instance, what: str) -> str:
+def failed(instance: Instance, what: str) -> str:
+    """What befell an instance, in words, with the first error and the last lines of its log."""
     tail = log_tail(Path(instance.log), 15)
     said = "\n".join(f"  | {line}" for line in tail) if tail else "  | (nothing)"
     cause = _first_error(Path(instance.log))

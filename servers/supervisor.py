@@ -25,6 +25,7 @@ from servers import (
     starting,
     stopping,
     targets,
+    warmup,
     ways,
 )
 from servers.contract import Engine, Request, Say, Value, Way
@@ -48,17 +49,20 @@ def up(
     host: str = "127.0.0.1",
     way: Way | None = None,
     replace_other: bool = False,
+    warm: bool = True,
     say: Say = print,
 ) -> Instance:
-    """Have an instance of the engine running and ready; returns it.
+    """Have an instance of the engine running, ready and warm; returns it.
 
     One of that name that already runs with the same engine, settings, model and ports is
     taken as it is; one that runs otherwise is an error, or is stopped first if
     `replace_other`. `settings` need hold only the knobs that differ from their defaults. `way`
-    is how to run it; left out, the first of the engine's ways that can be had here.
+    is how to run it; left out, the first of the engine's ways that can be had here. With `warm`
+    one that was not warmed up is (`servers.warmup`); without it nothing is done to warm it, nor
+    is one that was warmed started anew.
     Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
-    engine that cannot be installed, ends while loading or never gets ready; nothing is left
-    running then. Ctrl-C while it loads stops it.
+    engine that cannot be installed, ends while loading, never gets ready or does not answer its
+    warm-up; nothing that was started is left running then. Ctrl-C while it loads stops it.
     """
     engine = catalog.find(engine) if isinstance(engine, str) else engine
     asked = _asked(engine, name or engine.name, settings or {}, model, host)
@@ -74,7 +78,7 @@ def up(
     targets.remove_stale_clients()
     for attempt in range(1, _STARTS + 1):
         try:
-            return _up(engine, asked, ports or {}, replace_other, say)
+            return _up(engine, asked, ports or {}, replace_other, warm, say)
         except PortTakenError as error:
             if ports or attempt == _STARTS:
                 raise
@@ -83,15 +87,27 @@ def up(
 
 
 def _up(
-    engine: Engine, asked: Request, ports: Mapping[str, int], replace_other: bool, say: Say
+    engine: Engine,
+    asked: Request,
+    ports: Mapping[str, int],
+    replace_other: bool,
+    warm: bool,
+    say: Say,
 ) -> Instance:
-    """One attempt: adopt what runs, or start it and wait until it is ready."""
+    """One attempt: adopt what runs, or start it, wait until it is ready, and warm it up."""
     instance, process = _adopt_or_start(engine, asked, ports, replace_other, say)
     if process is None:
-        return _adopted(engine, instance, say)
+        instance = _adopted(engine, instance, say)
+        if not warm and instance.warmup is not None:
+            say(f"{instance.name}: it has been warmed up; stop it first to have it cold")
+        return _warmed(engine, asked, instance, say) if warm else instance
     try:
-        took_s = readiness.wait(instance, say)
-        instance = _note_ready(engine, instance)
+        instance = _note_ready(engine, instance, readiness.wait(instance, say))
+        say(
+            f"{instance.name}: ready after {instance.ready_s:.1f} s at {instance.base_url} "
+            f"(pid {instance.pid})"
+        )
+        return _warmed(engine, asked, instance, say) if warm else instance
     except BaseException as error:
         if not isinstance(error, ServerError):
             say(f"{instance.name}: interrupted; stopping what was started")
@@ -101,8 +117,6 @@ def _up(
             # Why the start failed matters more than what it left behind.
             say(str(left))
         raise
-    say(f"{instance.name}: ready after {took_s:.1f} s at {instance.base_url} (pid {instance.pid})")
-    return instance
 
 
 def down(name: str | None = None, say: Say = print) -> list[str]:
@@ -187,8 +201,7 @@ def _adopt_or_start(
 def _adopted(engine: Engine, instance: Instance, say: Say) -> Instance:
     if not instance.ready:
         say(f"{instance.name}: already starting (pid {instance.pid}); waiting for it")
-        readiness.wait(instance, say)
-        return _note_ready(engine, instance)
+        return _note_ready(engine, instance, readiness.wait(instance, say))
     if instances.status(instance) != "running":
         # Busy is not broken: a loaded server may miss one question.
         deadline = time.monotonic() + 15
@@ -225,13 +238,36 @@ def _differing(
     return "; ".join(f"{what} is {has}, asked {new}" for what, has, new in pairs if has != new)
 
 
-def _note_ready(engine: Engine, instance: Instance) -> Instance:
+def _note_ready(engine: Engine, instance: Instance, ready_s: float) -> Instance:
     """Record what can be known only now, and have the instance scraped."""
+    version = engine.version(instance.base_url) if engine.version is not None else None
+    return _keep(replace(instance, ready=True, ready_s=ready_s, version=version))
+
+
+def _warmed(engine: Engine, asked: Request, instance: Instance, say: Say) -> Instance:
+    """The instance, warmed up now unless it was before or the engine has nothing to warm.
+
+    Of two programs at once one does it, and the other waits.
+    """
+    if engine.warm_requests is None:
+        return instance
+    requests = engine.warm_requests(replace(asked, ports=instance.ports))
+    waiting = lambda: say(f"{instance.name}: waiting for the end of its warm-up")  # noqa: E731
+    with locked(asked.workspace / "warmup.lock", waiting):
+        instance = instances.load(instance.name) or instance
+        if instance.warmup is not None or not requests:
+            return instance
+        return _keep(replace(instance, warmup=warmup.warm_up(instance, requests, say)))
+
+
+def _keep(instance: Instance) -> Instance:
+    """Write what is now known of a living instance: what it said, its processes, its memory files.
+
+    Has it scraped, too.
+    """
     found = instances.members(instance)
-    ready = replace(
+    known = replace(
         instance,
-        ready=True,
-        version=engine.version(instance.base_url) if engine.version is not None else None,
         members=tuple((member.pid, member.create_time) for member in found),
         shm=tuple(sorted(shared_memory(found))),
     )
@@ -242,6 +278,6 @@ def _note_ready(engine: Engine, instance: Instance) -> Instance:
             instance.create_time,
         ):
             raise ServerError(f"{instance.name!r} was stopped while it was starting.")
-        write_atomically(instances.state_file(instance.name), ready.to_json())
-        targets.write(ready)
-    return ready
+        write_atomically(instances.state_file(instance.name), known.to_json())
+        targets.write(known)
+    return known

@@ -1,12 +1,14 @@
-"""The exporter: memory and CPU of each instance's processes, for Prometheus.
+"""The exporter: memory and CPU of each instance's processes, and the GPUs, for Prometheus.
 
-Where there is no GPU these take the place of GPU metrics, named as what they are.
+GPUs are described as dcgm-exporter does it. Where there is none, the processes' own memory and CPU
+take the place, named as what they are.
 """
 
 import sys
 
 from servers import paths
 from servers.contract import Engine, Launch, Metric, Request
+from servers.exporter.dcgm import METRICS as GPU_METRICS
 
 
 def _launch(request: Request) -> Launch:
@@ -27,8 +29,8 @@ def _launch(request: Request) -> Launch:
 
 ENGINE = Engine(
     name="exporter",
-    title="process exporter",
-    summary="Memory and CPU of each instance's processes, for Prometheus.",
+    title="process and GPU exporter",
+    summary="Memory and CPU of each instance's processes, and the GPUs, for Prometheus.",
     ports={"http": 9105},
     launch=_launch,
     job="exporter",
@@ -50,5 +52,13 @@ ENGINE = Engine(
         Metric(
             "processes", "lab_instance_processes", "gauge", "processes", "Living processes of it."
         ),
+        Metric(
+            "gpu_memory",
+            "lab_instance_gpu_memory_bytes",
+            "gauge",
+            "bytes",
+            "GPU memory of an instance's processes, on each GPU.",
+        ),
+        *GPU_METRICS,
     ),
 )

@@ -1,9 +1,10 @@
-"""Serves `/metrics` with the facts of this home's instances until it is stopped."""
+"""Serves `/metrics` with the facts of this home's instances and of the GPUs until stopped."""
 
 from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from servers.exporter.dcgm import families as gpu_families
 from servers.exporter.facts import Facts, Observer
+from servers.gpus import Driver, Gpu
 
 # Summing a big process's page tables takes milliseconds: however often we are scraped, look
 # only this often.
@@ -20,24 +23,29 @@ _LOOK_EVERY_S = 2.0
 
 
 class InstanceCollector(Collector):
-    """Prometheus' families from the observer's facts, at most `_LOOK_EVERY_S` old."""
+    """Prometheus' families from what observer and driver say, at most `_LOOK_EVERY_S` old."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, driver: Driver) -> None:
         self._observer = observer
+        self._driver = driver
         self._lock = threading.Lock()
         self._facts: list[Facts] = []
+        self._gpus: list[Gpu] = []
         self._looked_s = float("-inf")
 
     def collect(self) -> Iterator[Metric]:
         """The families, for one scrape."""
-        return iter(families(self._now()))
+        facts, gpus = self._now()
+        yield from families(facts)
+        yield from gpu_families(gpus, socket.gethostname())
 
-    def _now(self) -> list[Facts]:
+    def _now(self) -> tuple[list[Facts], list[Gpu]]:
         with self._lock:
             if time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
-                self._facts = self._observer.look()
+                self._gpus = self._driver.look()
+                self._facts = self._observer.look(self._gpus)
                 self._looked_s = time.monotonic()
-            return self._facts
+            return self._facts, self._gpus
 
 
 def families(facts: list[Facts]) -> list[Metric]:
@@ -55,6 +63,11 @@ def families(facts: list[Facts]) -> list[Metric]:
     start = GaugeMetricFamily(
         "lab_instance_start_time_seconds", "When an instance started, Unix time.", labels=labels
     )
+    gpu_memory = GaugeMetricFamily(
+        "lab_instance_gpu_memory_bytes",
+        "GPU memory of an instance's processes, on each GPU.",
+        labels=[*labels, "gpu"],
+    )
     for fact in facts:
         key = [fact.instance, fact.engine]
         memory.add_metric([*key, "rss"], fact.rss_bytes)
@@ -63,7 +76,9 @@ def families(facts: list[Facts]) -> list[Metric]:
         cpu.add_metric(key, fact.cpu_s)
         processes.add_metric(key, fact.processes)
         start.add_metric(key, fact.started_s)
-    return [memory, cpu, processes, start]
+        for index, held in fact.gpu_bytes.items():
+            gpu_memory.add_metric([*key, str(index)], held)
+    return [memory, cpu, processes, start, gpu_memory]
 
 
 def main() -> None:
@@ -76,7 +91,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     registry = CollectorRegistry()
-    registry.register(InstanceCollector(Observer()))
+    registry.register(InstanceCollector(Observer(), Driver()))
     server, _ = start_http_server(arguments.port, arguments.host, registry)
     print(f"serving /metrics on {arguments.host}:{arguments.port}", flush=True)
     stop.wait()

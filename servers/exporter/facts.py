@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import psutil
 
 from servers import instances
+from servers.gpus import Gpu
 from servers.instances import Instance
 from servers.processes import Member
 
 
 @dataclass(frozen=True)
 class Facts:
-    """One instance at one moment. `pss_bytes` is `None` where the system does not tell it."""
+    """One instance at one moment. `pss_bytes` is `None` where the system does not tell it.
+
+    `gpu_bytes` is what its processes hold on each GPU, by the GPU's number; a GPU of which the
+    driver names none of them is not in it.
+    """
 
     instance: str
     engine: str
@@ -23,6 +28,7 @@ class Facts:
     rss_bytes: int
     pss_bytes: int | None
     cpu_s: float
+    gpu_bytes: Mapping[int, int] = field(default_factory=dict)
 
 
 class CpuClock:
@@ -50,15 +56,15 @@ class Observer:
     def __init__(self) -> None:
         self._clocks: dict[tuple[str, float], CpuClock] = {}
 
-    def look(self) -> list[Facts]:
+    def look(self, gpus: Sequence[Gpu] = ()) -> list[Facts]:
         """Facts of every instance that lives, sorted by name."""
         found = instances.all_instances()
         keys = {(instance.name, instance.started_s) for instance in found}
         self._clocks = {key: clock for key, clock in self._clocks.items() if key in keys}
-        facts = [self._facts(instance, instances.members(instance)) for instance in found]
+        facts = [self._facts(instance, instances.members(instance), gpus) for instance in found]
         return [fact for fact in facts if fact.processes]
 
-    def _facts(self, instance: Instance, members: Sequence[Member]) -> Facts:
+    def _facts(self, instance: Instance, members: Sequence[Member], gpus: Sequence[Gpu]) -> Facts:
         rss, pss, cpu, count = 0, 0, 0.0, 0
         pss_known = True
         for member in members:
@@ -85,7 +91,14 @@ class Observer:
             rss_bytes=rss,
             pss_bytes=pss if pss_known else None,
             cpu_s=clock.total(cpu),
+            gpu_bytes=gpu_memory({member.pid for member in members}, gpus),
         )
+
+
+def gpu_memory(pids: Collection[int], gpus: Sequence[Gpu]) -> dict[int, int]:
+    """What these processes hold together on each GPU that names one of them, in bytes."""
+    held = {gpu.index: [size for pid, size in gpu.processes.items() if pid in pids] for gpu in gpus}
+    return {index: sum(sizes) for index, sizes in held.items() if sizes}
 
 
 def _pss_bytes(process: psutil.Process) -> int | None:

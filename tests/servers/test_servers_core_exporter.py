@@ -13,6 +13,7 @@ from servers_standin import STANDIN
 from servers import supervisor
 from servers.exporter.__main__ import InstanceCollector, families
 from servers.exporter.facts import CpuClock, Facts, Observer
+from servers.gpus import Driver
 
 
 @given(st.lists(st.floats(0, 1e6)))
@@ -50,7 +51,7 @@ def test_pss_has_no_sample_where_it_is_unknown():
         def collect(self):
             return iter(families(facts))
 
-    registry.register(Fixed(Observer()))
+    registry.register(Fixed(Observer(), Driver()))
     samples = {
         (sample.name, sample.labels["instance"], sample.labels.get("kind")): sample.value
         for family in text_string_to_metric_families(generate_latest(registry).decode())

@@ -12,9 +12,10 @@ from servers.prometheus import ENGINE as PROMETHEUS
 from servers.reference import ENGINE as REFERENCE
 from servers.triton import ENGINE as TRITON
 from servers.vllm import ENGINE as VLLM
+from servers.vllm_fastapi import ENGINE as VLLM_FASTAPI
 
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (VLLM, TRITON, REFERENCE, PROMETHEUS, EXPORTER)
+    engine.name: engine for engine in (VLLM, VLLM_FASTAPI, TRITON, REFERENCE, PROMETHEUS, EXPORTER)
 }
 
 

@@ -8,6 +8,14 @@ from servers.vllm.knobs import KNOBS
 from servers.vllm.launch import launch, prepare, version
 from servers.vllm.metrics import METRICS
 
+ENVIRONMENT = Environment(
+    name="vllm",
+    folder=Path(__file__).parent / "env",
+    torch="2.13.0",
+    cuda="requirements-cuda.txt",
+)
+"""Shared by everything that runs on vLLM: it is built once."""
+
 ENGINE = Engine(
     name="vllm",
     title="vLLM",
@@ -18,12 +26,7 @@ ENGINE = Engine(
     knobs=KNOBS,
     metrics=METRICS,
     protocols=("openai-chat", "openai-completions"),
-    environment=Environment(
-        name="vllm",
-        folder=Path(__file__).parent / "env",
-        torch="2.13.0",
-        cuda="requirements-cuda.txt",
-    ),
+    environment=ENVIRONMENT,
     resolve_model=resolve_llm,
     version=version,
 )

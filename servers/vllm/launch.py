@@ -30,11 +30,8 @@ def launch(request: Request) -> Launch:
         str(request.python),
         # `vllm serve` is broken in the CPU wheel: it looks for a package of the name `vllm`.
         *("-m", "vllm.entrypoints.openai.api_server"),
-        *("--model", request.model, "--served-model-name", request.served_name),
         *("--host", request.host, "--port", str(port)),
-        *(word for knob in KNOBS for word in _words(knob, request)),
-        *("--shutdown-timeout", str(DRAIN_S)),
-        *("--custom-histogram-buckets", json.dumps(HISTOGRAM_BUCKETS, separators=(",", ":"))),
+        *engine_arguments(request),
     )
     base_url = f"http://{_reachable(request.host)}:{port}"
     return Launch(
@@ -45,6 +42,16 @@ def launch(request: Request) -> Launch:
         metrics_url=f"{base_url}/metrics",
         ready_timeout_s=600.0,
         stop_grace_s=DRAIN_S + 15.0,
+    )
+
+
+def engine_arguments(request: Request) -> tuple[str, ...]:
+    """What vLLM's engine is told, whichever server stands before it."""
+    return (
+        *("--model", str(request.model), "--served-model-name", request.served_name),
+        *(word for knob in KNOBS for word in _words(knob, request)),
+        *("--shutdown-timeout", str(DRAIN_S)),
+        *("--custom-histogram-buckets", json.dumps(HISTOGRAM_BUCKETS, separators=(",", ":"))),
     )
 
 

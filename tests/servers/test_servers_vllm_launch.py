@@ -41,8 +41,8 @@ def command(asked: Request) -> list[str]:
 
 
 ALWAYS = (
-    "-m vllm.entrypoints.openai.api_server --model /models/SmolLM2 --served-model-name SmolLM2 "
-    "--host 127.0.0.1 --port 8000 "
+    "-m vllm.entrypoints.openai.api_server --host 127.0.0.1 --port 8000 "
+    "--model /models/SmolLM2 --served-model-name SmolLM2 "
 )
 
 

@@ -1,0 +1,24 @@
+"""vLLM's async engine behind a FastAPI application of our own: what a custom server looks like."""
+
+from servers.contract import Engine
+from servers.models import resolve_llm
+from servers.vllm import ENVIRONMENT
+from servers.vllm.knobs import KNOBS
+from servers.vllm.launch import prepare, version
+from servers.vllm.metrics import METRICS
+from servers.vllm_fastapi.launch import launch
+
+ENGINE = Engine(
+    name="vllm-fastapi",
+    title="vLLM FastAPI",
+    summary="vLLM's async engine behind a small FastAPI application of the lab, chat only.",
+    ports={"http": 8005},
+    launch=launch,
+    prepare=prepare,
+    knobs=KNOBS,
+    metrics=METRICS,
+    protocols=("openai-chat",),
+    environment=ENVIRONMENT,
+    resolve_model=resolve_llm,
+    version=version,
+)

@@ -136,7 +136,7 @@ def _is_error(answer: bytes) -> bool:
 
 
 def _shown(body: bytes) -> str:
-    text = body.decode("utf-8", errors="replace").strip()
+    text = " ".join(body.decode("utf-8", errors="replace").split())
     return text[:_SHOWN] or "(an empty body)"
 
 

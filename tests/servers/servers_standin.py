@@ -13,6 +13,7 @@ from servers.contract import Engine, Knob, Launch, Request
 
 SCRIPT = Path(__file__).with_name("standin_server.py")
 BEHAVIOURS = ("good", "stubborn", "dies", "never", "leaks")
+WARMING = ("cold", "never settles", "refuses", "fails in the stream", "quits")
 
 
 def _launch(request: Request) -> Launch:
@@ -41,7 +42,7 @@ STANDIN = Engine(
     launch=_launch,
     protocols=("openai-chat",),
     knobs=(
-        Knob("behaviour", "--behaviour", "str", "good", "Nothing.", choices=BEHAVIOURS),
+        Knob("behaviour", "--behaviour", "str", "good", "Nothing.", choices=BEHAVIOURS + WARMING),
         Knob("children", "--children", "int", 0, "Nothing.", minimum=0, maximum=8),
         Knob("patience_s", "", "float", 60.0, "Nothing.", minimum=0.1),
     ),

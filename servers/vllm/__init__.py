@@ -5,7 +5,7 @@ from pathlib import Path
 from servers.contract import Engine, Environment
 from servers.models import resolve_llm
 from servers.vllm.knobs import KNOBS
-from servers.vllm.launch import launch, prepare, version
+from servers.vllm.launch import launch, prepare, version, warm_requests
 from servers.vllm.metrics import METRICS
 
 ENVIRONMENT = Environment(
@@ -29,4 +29,5 @@ ENGINE = Engine(
     environment=ENVIRONMENT,
     resolve_model=resolve_llm,
     version=version,
+    warm_requests=warm_requests,
 )

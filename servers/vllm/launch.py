@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from servers import paths
-from servers.contract import Knob, Launch, Request, Say, Value
+from servers.contract import Knob, Launch, Request, Say, Value, WarmRequest
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
 from servers.vllm.metrics import HISTOGRAM_BUCKETS
@@ -61,6 +61,21 @@ def prepare(request: Request, _say: Say) -> None:
     if temporary is not None:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
+
+
+def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
+    """A short completion. Not a chat: a model need not have a template for it.
+
+    Its prompt is shorter than a block of the KV cache, so that no prefix is found again.
+    """
+    body = {
+        "model": request.served_name,
+        "prompt": "The capital of France is",
+        "max_tokens": 8,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    return (WarmRequest("/v1/completions", body),)
 
 
 def version(base_url: str) -> str | None:

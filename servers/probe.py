@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -13,10 +14,14 @@ _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 def answers(url: str, timeout_s: float = 2.0) -> bool:
-    """Whether a GET of `url` gives a 2xx status within `timeout_s`."""
+    """Whether a GET of `url` gives a 2xx status within `timeout_s`.
+
+    A fragment (`#READY`; it is never sent) is a word that must stand in the answer as well.
+    """
+    word = urllib.parse.urlsplit(url).fragment.encode()
     try:
         with _OPENER.open(url, timeout=timeout_s) as response:
-            return 200 <= response.status < 300
+            return 200 <= response.status < 300 and (not word or word in response.read())
     except _FAILURES:
         return False
 

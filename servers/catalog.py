@@ -13,6 +13,7 @@ _FOLDERS = (
     "vllm",
     "vllm_fastapi",
     "triton",
+    "torchserve",
     "reference",
     "prometheus",
     "exporter",

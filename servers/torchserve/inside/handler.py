@@ -1,0 +1,63 @@
+"""TorchServe's custom handler: one call a batch, one answer or one error a request."""
+
+import json
+import logging
+
+from classifying import Classifier, Refused, answer, read, token_ids, tokenizer
+from ts.metrics.metric_type_enum import MetricTypes
+
+BATCH_SIZE = "classify_batch_size"
+
+
+class Handler:
+    """One worker: the classifier, and a batch at a time from TorchServe's queue."""
+
+    def initialize(self, context):
+        """Load the model that the archive was unpacked into; its threads stand in the archive."""
+        # A line for each request would cost more than the request. Metrics travel as log lines.
+        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger("ts.metrics").setLevel(logging.INFO)
+        folder = context.system_properties["model_dir"]
+        self._tokenizer = tokenizer(folder)
+        self._classifier = Classifier(folder, context.model_yaml_config["handler"]["threads"])
+        self._name = context.model_name
+
+    def handle(self, requests, context):
+        """The answers of a batch, in its order, as JSON; what is refused gets its own status."""
+        metric = context.metrics.get_metric(BATCH_SIZE, MetricTypes.HISTOGRAM)
+        metric.add_or_update(len(requests), [self._name])
+        asked = [self._ids(request) for request in requests]
+        good = [ids for ids in asked if isinstance(ids, list)]
+        logits = iter(self._run(good) if good else [])
+        bodies = []
+        for index, ids in enumerate(asked):
+            context.set_response_content_type(index, "application/json")
+            found = ids if isinstance(ids, Exception) else next(logits)
+            if isinstance(found, Exception):
+                refused = isinstance(found, Refused)
+                context.set_response_status(400 if refused else 500, idx=index)
+                bodies.append(json.dumps({"error": str(found)}))
+            else:
+                bodies.append(json.dumps(answer(found)))
+        return bodies
+
+    def _ids(self, request):
+        """The token ids asked for, or why not."""
+        try:
+            return token_ids(read(request.get("body") or b""), self._tokenizer)
+        except Refused as refused:
+            return refused
+
+    def _run(self, batch):
+        """All at once; if that fails each alone, so that only the culprit gets the error."""
+        try:
+            return self._classifier.run(batch)
+        except Exception:
+            logging.exception("a batch of %d failed: each is computed alone", len(batch))
+            return [self._alone(ids) for ids in batch]
+
+    def _alone(self, ids):
+        try:
+            return self._classifier.run([ids])[0]
+        except Exception as error:
+            return error

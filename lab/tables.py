@@ -33,7 +33,9 @@ def instances_table(found: Sequence[Instance]) -> Table:
             one.served_name if one.model else "",
             units.show(_memory_bytes(one), "bytes"),
             units.seconds(max(time.time() - one.started_s, 0.0)),
-            ", ".join(settings_changed(one)),
+            "not known: a change of them was cut short, or is under way"
+            if one.changing
+            else ", ".join(settings_changed(one)),
         )
     if not found:
         table.add_row("nothing runs; `lab up vllm` starts an engine")

@@ -95,6 +95,8 @@ class Request:
 class Launch:
     """How to start one instance, where to reach it, and how to know that it is ready.
 
+    It is ready when a GET of `ready_url` gives a 2xx status, and, where the URL ends in `#WORD`,
+    an answer with that word in it (a server that answers before it can serve).
     It runs in `cwd`, or else in the instance's own workspace. `shm_prefix` is what its files in
     /dev/shm begin with, if it can be told that: they are removed with it however it ends.
 
@@ -142,6 +144,11 @@ class Engine:
     `ways` are the ways it can be run, in the order in which the lab tries them: `program` is its
     name on PATH, `image` its pinned Docker image. `environment_for` are the ways that need the
     environment. `warm_requests` are what a warm-up sends, in turn, until latency settles.
+
+    `reload` gives a running instance other settings without a restart: called with what runs and
+    what is asked, which differ in settings only, it has changed all of them, or nothing and
+    returns `False` (it must be started anew). It raises `ServerError` with the old settings in
+    force again, or `UnsettledError` if they could not be put back.
     """
 
     name: str
@@ -163,6 +170,7 @@ class Engine:
     program: str = ""
     image: str = ""
     warm_requests: Callable[[Request], tuple[WarmRequest, ...]] | None = None
+    reload: Callable[[Request, Request, Say], bool] | None = None
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or `None`."""

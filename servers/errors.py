@@ -7,3 +7,7 @@ class ServerError(Exception):
 
 class PortTakenError(ServerError):
     """Another program took an instance's port between its choice and the engine's start."""
+
+
+class UnsettledError(ServerError):
+    """A change of settings failed halfway: how the instance is set is not known."""

@@ -65,7 +65,8 @@ class Instance:
     begin with. `settings` holds every knob. `way` is how it is run, `title` what it really is,
     `cleanup` the command that removes what lives outside its processes. `ready_s` is the cold
     start: seconds from its start until it was ready; `warmup` what the warm-up found, `None` if
-    there was none.
+    there was none. `changing` is true from before a change of settings to after it: where it has
+    stayed so, the change was cut short and `settings` may not be what it runs with.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Instance:
     cleanup: tuple[str, ...] | None = None
     ready_s: float | None = None
     warmup: WarmUp | None = None
+    changing: bool = False
 
     def to_json(self) -> str:
         """The text of the state file."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from servers import (
     catalog,
+    changing,
     device,
     environments,
     instances,
@@ -23,6 +24,7 @@ from servers import (
     ports,
     readiness,
     starting,
+    state,
     stopping,
     targets,
     warmup,
@@ -31,8 +33,7 @@ from servers import (
 from servers.contract import Engine, Request, Say, Value, Way
 from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
-from servers.locks import locked, write_atomically
-from servers.processes import shared_memory
+from servers.locks import locked
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Another lab on the machine may choose the same port in the seconds before an engine listens.
@@ -55,11 +56,12 @@ def up(
     """Have an instance of the engine running, ready and warm; returns it.
 
     One of that name that already runs with the same engine, settings, model and ports is
-    taken as it is; one that runs otherwise is an error, or is stopped first if
-    `replace_other`. `settings` need hold only the knobs that differ from their defaults. `way`
-    is how to run it; left out, the first of the engine's ways that can be had here. With `warm`
-    one that was not warmed up is (`servers.warmup`); without it nothing is done to warm it, nor
-    is one that was warmed started anew.
+    taken as it is; one that runs otherwise is an error, or, if `replace_other`, is given the
+    settings in place where its engine can do that (`servers.changing`), and else stopped first.
+    `settings` need hold only the knobs that differ from their defaults. `way` is how to run it;
+    left out, the first of the engine's ways that can be had here. With `warm` one that was not
+    warmed up is (`servers.warmup`); without it nothing is done to warm it, nor is one that was
+    warmed started anew.
     Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
     engine that cannot be installed, ends while loading, never gets ready or does not answer its
     warm-up; nothing that was started is left running then. Ctrl-C while it loads stops it.
@@ -180,20 +182,22 @@ def _adopt_or_start(
         with locked(paths.instances() / ".lock", waiting):
             current = stopping.load_or_none(name)
             if current is not None and instances.leader_alive(current):
-                differing = _differing(current, engine, asked, asked_ports)
-                if not differing:
+                differing = changing.between(current, engine, asked, asked_ports)
+                if not differing.words:
                     return current, None
                 if not replace_other:
                     raise ServerError(
-                        f"{name!r} already runs otherwise: {differing}. Run `lab down {name}` "
-                        f"first, or start this one beside it with `--name {name}-2`."
+                        f"{name!r} already runs otherwise: {differing.words}. Run `lab down "
+                        f"{name}` first, or start this one beside it with `--name {name}-2`."
                     )
-                why = f"runs otherwise ({differing}); stopping it to start anew"
+                why = f"runs otherwise ({differing.words}); stopping it to start anew"
             elif not stopping.left_of(name, current):
                 stopping.forget(name, current)
                 return starting.start(engine, asked, asked_ports, say)
             else:
-                why = "its first process is gone; stopping what it left"
+                why, differing = "its first process is gone; stopping what it left", None
+        if differing and differing.only_settings and changing.in_place(engine, asked, say):
+            continue
         say(f"{name}: {why}")
         stopping.stop(name, current, say=lambda _: None)
 
@@ -218,30 +222,10 @@ def _adopted(engine: Engine, instance: Instance, say: Say) -> Instance:
     return instance
 
 
-def _differing(
-    current: Instance, engine: Engine, asked: Request, asked_ports: Mapping[str, int]
-) -> str:
-    """All that differs between what runs and what is asked, in words; empty if nothing does."""
-    pairs: list[tuple[str, object, object]] = [
-        ("engine", current.engine, engine.name),
-        ("model", current.model, asked.model),
-        ("host", current.host, asked.host),
-        ("device", current.device, asked.device),
-        ("way", current.way, asked.way),
-    ]
-    if current.engine == engine.name:
-        pairs += [
-            (knob, knobs.show(current.settings.get(knob)), knobs.show(value))
-            for knob, value in asked.settings.items()
-        ]
-        pairs += [(f"port {n}", current.ports.get(n), port) for n, port in asked_ports.items()]
-    return "; ".join(f"{what} is {has}, asked {new}" for what, has, new in pairs if has != new)
-
-
 def _note_ready(engine: Engine, instance: Instance, ready_s: float) -> Instance:
     """Record what can be known only now, and have the instance scraped."""
     version = engine.version(instance.base_url) if engine.version is not None else None
-    return _keep(replace(instance, ready=True, ready_s=ready_s, version=version))
+    return state.keep(replace(instance, ready=True, ready_s=ready_s, version=version))
 
 
 def _warmed(engine: Engine, asked: Request, instance: Instance, say: Say) -> Instance:
@@ -257,27 +241,4 @@ def _warmed(engine: Engine, asked: Request, instance: Instance, say: Say) -> Ins
         instance = instances.load(instance.name) or instance
         if instance.warmup is not None or not requests:
             return instance
-        return _keep(replace(instance, warmup=warmup.warm_up(instance, requests, say)))
-
-
-def _keep(instance: Instance) -> Instance:
-    """Write what is now known of a living instance: what it said, its processes, its memory files.
-
-    Has it scraped, too.
-    """
-    found = instances.members(instance)
-    known = replace(
-        instance,
-        members=tuple((member.pid, member.create_time) for member in found),
-        shm=tuple(sorted(shared_memory(found))),
-    )
-    with locked(paths.instances() / ".lock"):
-        current = stopping.load_or_none(instance.name)
-        if current is None or (current.pid, current.create_time) != (
-            instance.pid,
-            instance.create_time,
-        ):
-            raise ServerError(f"{instance.name!r} was stopped while it was starting.")
-        write_atomically(instances.state_file(instance.name), known.to_json())
-        targets.write(known)
-    return known
+        return state.keep(replace(instance, warmup=warmup.warm_up(instance, requests, say)))

@@ -10,7 +10,7 @@ from servers import models as lab_models
 from servers import probe
 from servers.contract import Engine, Environment, Launch, Request, Say
 from servers.errors import ServerError
-from servers.triton import layout, repository
+from servers.triton import control, layout, python_models, repository
 from servers.triton.knobs import KNOBS
 from servers.triton.metrics import METRICS
 
@@ -29,10 +29,13 @@ def launch(request: Request) -> Launch:
     python = _python(request)
     binary = layout.find(python, os.environ)
     ports = request.ports
-    base_url = f"http://{request.host}:{ports['http']}"
+    base_url = _base_url(request)
     argv = (
         str(binary.path),
         f"--model-repository={request.workspace / 'models'}",
+        # Models are loaded by name, so that one can be changed beside another that serves on.
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in repository.chosen(request.settings)),
         f"--backend-directory={request.workspace / 'backends'}",
         "--disable-auto-complete-config",
         f"--http-address={request.host}",
@@ -90,9 +93,31 @@ def prepare(request: Request, say: Say) -> None:
     binary = layout.find(python, os.environ)
     say(f"{request.instance}: tritonserver {binary.why}")
     layout.lay_out(binary, python, request.workspace / "backends")
-    configs = repository.configs(request.settings, request.model, request.device)
-    classifier = lab_models.classifier(say) if repository.CLASSIFIER in configs else None
-    repository.write(request.workspace / "models", configs, _HERE / "models", classifier)
+    repository.write(request.workspace / "models", _models(request, say))
+
+
+def reload(now: Request, asked: Request, say: Say) -> bool:
+    """Load anew the models that the settings change; the others do not notice."""
+    control.change(
+        _base_url(asked),
+        asked.workspace / "models",
+        _models(now, say),
+        _models(asked, say),
+        lambda words: say(f"{asked.instance}: {words}"),
+    )
+    return True
+
+
+def _models(request: Request, say: Say) -> dict[str, repository.Model]:
+    """The models of the repository. Raises `ServerError` for settings that contradict others."""
+    classifier = None
+    if repository.CLASSIFIER in repository.chosen(request.settings):
+        classifier = lab_models.classifier(say)
+    return python_models.models(request.settings, request.model, classifier, request.device)
+
+
+def _base_url(request: Request) -> str:
+    return f"http://{request.host}:{request.ports['http']}"
 
 
 def resolve_model(name: str | None, say: Say) -> str:
@@ -128,4 +153,5 @@ ENGINE = Engine(
     },
     resolve_model=resolve_model,
     version=version,
+    reload=reload,
 )

@@ -43,6 +43,14 @@ KNOBS = (
         trades="Higher: fuller batches at medium load; every lone request waits this long.",
     ),
     Knob(
+        name="allow_ragged_batch",
+        flag="text_classifier.input.allow_ragged_batch",
+        kind="bool",
+        default=True,
+        trades="On, texts of different lengths share a batch, padded to the longest: fuller "
+        "batches, work done on padding. Off, only texts of equal length are joined.",
+    ),
+    Knob(
         name="max_batch_size",
         flag="text_classifier.max_batch_size",
         kind="int",

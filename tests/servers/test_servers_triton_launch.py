@@ -72,6 +72,9 @@ def test_argv_of_a_launch(python, tmp_path):
     assert launch.argv[0].endswith("/pytriton/tritonserver/bin/tritonserver")
     assert launch.argv[1:] == (
         f"--model-repository={tmp_path}/w/models",
+        "--model-control-mode=explicit",
+        "--load-model=llm",
+        "--load-model=text_classifier",
         f"--backend-directory={tmp_path}/w/backends",
         "--disable-auto-complete-config",
         "--http-address=127.0.0.1",

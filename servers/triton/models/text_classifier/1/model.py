@@ -1,7 +1,8 @@
 """A text classifier in Triton's Python backend: onnxruntime on the lab's trained MiniLM.
 
-Triton hands `execute` all requests of one dynamic batch. They are joined along the batch
-dimension, run once, and split again, so the batch Triton built is the batch that is computed.
+Triton hands `execute` all requests of one dynamic batch. They are padded to the longest, joined
+along the batch dimension, run once, and split again, so the batch Triton built is the batch that
+is computed. (Their lengths differ only if the configuration allows a ragged batch.)
 """
 
 import json
@@ -51,7 +52,7 @@ class TritonPythonModel:
             return [self._run_alone(one) for one in inputs]
 
     def _run(self, inputs):
-        feed = {name: np.concatenate([one[name] for one in inputs]) for name in self.input_names}
+        feed = {name: joined([one[name] for one in inputs]) for name in self.input_names}
         (logits,) = self.session.run(["logits"], feed)
         ends = np.cumsum([len(one[self.input_names[0]]) for one in inputs])
         return [
@@ -64,6 +65,15 @@ class TritonPythonModel:
             return self._run([one])[0]
         except Exception as error:
             return _refusal(str(error))
+
+
+def joined(rows):
+    """All rows of these [rows, tokens] arrays in one, shorter ones filled up with zeros.
+
+    Zero is the padding of both inputs: the vocabulary's padding token, and a mask of "not there".
+    """
+    longest = max(one.shape[1] for one in rows)
+    return np.concatenate([np.pad(one, ((0, 0), (0, longest - one.shape[1]))) for one in rows])
 
 
 def fault(one):

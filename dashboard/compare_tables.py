@@ -13,7 +13,7 @@ from measure import table
 from measure.compare import Cell, Change, Comparison, Row
 from measure.errors import MeasureError
 from measure.store import Run, RunInfo
-from servers.contract import Engine
+from servers.contract import Engine, Metric
 
 _SCALARS = {
     "requests.total": "Requests",
@@ -98,22 +98,25 @@ def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
 def engine_numbers(
     runs: Sequence[Run], names: Sequence[str], engines: Mapping[str, Engine]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The engines' own histograms beside the client's numbers, and why a run has none."""
+    """The engines' own histograms beside the client's numbers, their mean batch, and why none."""
     rows: dict[str, dict[str, str]] = {}
     notes = []
     for run, name in zip(runs, names, strict=True):
         try:
             lines = _engine_lines(run, engines)
+            batches = _mean_batches(run, engines)
         except MeasureError as error:
             notes.append(f"{run.path.name}: {error}")
             continue
         if lines is None:
             notes.append(f"{run.path.name}: no server_metrics.parquet was kept with this run.")
-        elif not lines:
+        elif not lines and not batches:
             notes.append(f"{run.path.name}: its engine's series hold no histogram the lab knows.")
         for line in lines or ():
             words = f"{line.title} {line.level}"
             rows.setdefault(words, {"": words}).update(_engine_cells(name, line))
+        for title, mean in batches:
+            rows.setdefault(title, {"": title})[f"engine · {name}"] = f"mean {units.figures(mean)}"
     return pd.DataFrame(list(rows.values())).fillna(""), notes
 
 
@@ -121,9 +124,19 @@ def _engine_lines(run: Run, engines: Mapping[str, Engine]) -> list[EngineLine] |
     series = run.server_metrics
     if series is None:
         return None
+    return engine_side.engine_lines(series, _metrics(run, engines), run.window, run.summary)
+
+
+def _mean_batches(run: Run, engines: Mapping[str, Engine]) -> list[tuple[str, float]]:
+    series = run.server_metrics
+    if series is None:
+        return []
+    return engine_side.mean_batches(series, _metrics(run, engines), run.window)
+
+
+def _metrics(run: Run, engines: Mapping[str, Engine]) -> Sequence[Metric]:
     engine = engines.get(str(run.manifest["engine"].get("name")))
-    metrics = engine.metrics if engine else ()
-    return engine_side.engine_lines(series, metrics, run.window, run.summary)
+    return engine.metrics if engine else ()
 
 
 def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pyarrow as pa
 
 from measure.server_histogram import Bounds, quantile_bounds
-from measure.server_series import HistogramIncrease, histogram_increase
+from measure.server_series import HistogramIncrease, counter_increase, histogram_increase
 from measure.window import Window
 from servers.contract import Metric
 
@@ -25,6 +26,12 @@ The engines' ITL histograms pool the gaps of all requests and the client's ITL i
 request: their quantiles are not the same thing, so they do not stand side by side.
 """
 
+BATCHES = {
+    "batch_size": ("Batch, requests", ""),
+    "classify_inferences": ("Batch, requests", "classify_executions"),
+    "iteration_tokens": ("Batch, tokens a step", ""),
+}
+"""Concept to its title and, where it is a counter, the concept that counts the batches."""
 
 NOTE = (
     "Engine: the bucket of its histogram that holds the quantile, and the exact mean, of what "
@@ -79,3 +86,39 @@ def _lines(
         )
         for level, share in LEVELS.items()
     ]
+
+
+def mean_batches(
+    series: pa.Table, metrics: Sequence[Metric], window: Window
+) -> list[tuple[str, float]]:
+    """How much the engine computed together in the window: title and exact mean.
+
+    The mean is over batches, as the engine itself counted them; what computed nothing is left out.
+    """
+    found = []
+    for metric in metrics:
+        title, over = BATCHES.get(metric.concept, ("", ""))
+        counted = next((one for one in metrics if one.concept == over), None)
+        if not title:
+            continue
+        if counted is None:
+            names = f"{metric.name}_sum", f"{metric.name}_count"
+        else:
+            names = metric.name, counted.name
+        total, batches = (_gained(series, name, metric, window) for name in names)
+        if batches:
+            found.append((title, total / batches))
+    return found
+
+
+def _gained(series: pa.Table, name: str, metric: Metric, window: Window) -> float:
+    """What a counter gained in the window, over the series that carry the metric's concept."""
+    choices = [
+        [(label, value) for value in ((values,) if isinstance(values, str) else values)]
+        for label, values in metric.selector.items()
+    ]
+    gains = (
+        counter_increase(series, name, window.start_s, window.end_s, dict(match))
+        for match in product(*choices)
+    )
+    return sum(gain for gain in gains if gain is not None)

@@ -53,6 +53,26 @@ KNOBS = (
         "for another engine on the same GPU.",
     ),
     Knob(
+        name="kv_cache_dtype",
+        flag="--kv-cache-dtype",
+        kind="str",
+        default="auto",
+        choices=("auto", "fp8", "fp8_e4m3", "fp8_e5m2"),
+        trades="Number format of keys and values in the cache; auto is dtype's. An 8-bit format "
+        "holds twice as many tokens in the same memory and answers change a little.",
+    ),
+    Knob(
+        name="tensor_parallel_size",
+        flag="--tensor-parallel-size",
+        kind="int",
+        default=1,
+        minimum=1,
+        maximum=64,
+        unit="GPUs",
+        trades="GPU only: each layer is split over so many. Higher: bigger models fit and a step "
+        "is shorter; after every layer all wait for each other.",
+    ),
+    Knob(
         name="max_model_len",
         flag="--max-model-len",
         kind="int",
@@ -120,5 +140,17 @@ KNOBS = (
         unit="tokens",
         trades="Tokens gathered before a chunk is sent. Higher: less work for server and client; "
         "text arrives in jumps, and the time between chunks is no longer the time between tokens.",
+    ),
+    Knob(
+        name="speculative_ngram_tokens",
+        flag="--speculative-config",
+        kind="int",
+        default=None,
+        minimum=1,
+        maximum=32,
+        unit="tokens",
+        trades="Speculative decoding without a second model: the tokens that followed the same "
+        "last few words earlier in prompt or answer are guessed, and one step checks them all. "
+        "Higher: more tokens a step where text repeats itself; wasted work where it does not.",
     ),
 )

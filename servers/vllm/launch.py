@@ -14,6 +14,8 @@ from servers.vllm.knobs import KNOBS
 from servers.vllm.metrics import HISTOGRAM_BUCKETS
 
 DRAIN_S = 5
+# The longest and the shortest ending of the text so far that is looked for in it.
+NGRAM = {"method": "ngram", "prompt_lookup_max": 4, "prompt_lookup_min": 2}
 # A Unix socket's path holds 107 bytes; vLLM names its sockets by a UUID, Python by up to 31 bytes.
 SOCKET_PATH_BYTES = 107
 SOCKET_NAME_BYTES = 40
@@ -101,6 +103,12 @@ def _check(request: Request) -> None:
             f"vLLM computes a token for every running sequence in a step: max_num_batched_tokens "
             f"({batched}) must be at least max_num_seqs ({settings['max_num_seqs']})."
         )
+    if request.device == "cpu" and settings["tensor_parallel_size"] != 1:
+        raise ServerError(
+            f"tensor_parallel_size is {settings['tensor_parallel_size']}: it splits a model over "
+            "GPUs, and vLLM runs on the CPU here, where one process uses all cores already. Leave "
+            "it out."
+        )
     if request.device == "cpu" and settings["gpu_memory_utilization"] is not None:
         raise ServerError(
             "gpu_memory_utilization is a part of a GPU's memory, and vLLM runs on the CPU here: "
@@ -117,6 +125,8 @@ def _words(knob: Knob, request: Request) -> tuple[str, ...]:
         if request.settings["gpu_memory_utilization"] is not None:
             return ()
         return (knob.flag, str(int(_number(value) * 2**30)))
+    if knob.name == "speculative_ngram_tokens":
+        return (knob.flag, json.dumps({**NGRAM, "num_speculative_tokens": value}))
     if isinstance(value, bool):
         off = (knob.flag.replace("--", "--no-", 1),)
         return (knob.flag,) if value else off

@@ -63,6 +63,12 @@ METRICS = (
            "Prompt tokens looked up in the prefix cache."),
     Metric("prefix_cache_hits", "vllm:prefix_cache_hits_total", "counter", "tokens",
            "Prompt tokens found there, not computed again; over the queries it is the hit rate."),
+    Metric("draft_tokens", "vllm:spec_decode_num_draft_tokens_total", "counter", "tokens",
+           "Tokens guessed ahead. Only with speculative decoding."),
+    Metric("draft_tokens_accepted", "vllm:spec_decode_num_accepted_tokens_total", "counter",
+           "tokens",
+           "Guesses the model agreed with; over the guesses it is the acceptance rate. Only with "
+           "speculative decoding."),
     Metric("prompt_tokens", "vllm:prompt_tokens_total", "counter", "tokens",
            "Prompt tokens of requests whose prefill is done, cached ones included."),
     Metric("output_tokens", "vllm:generation_tokens_total", "counter", "tokens",

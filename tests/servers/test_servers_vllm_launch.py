@@ -49,7 +49,8 @@ ALWAYS = (
 def test_the_command_on_a_cpu():
     assert command(request()) == shlex.split(
         ALWAYS + "--max-num-seqs 16 --max-num-batched-tokens 2048 "
-        "--kv-cache-memory-bytes 1073741824 --max-model-len 2048 --enable-chunked-prefill "
+        "--kv-cache-memory-bytes 1073741824 --kv-cache-dtype auto --tensor-parallel-size 1 "
+        "--max-model-len 2048 --enable-chunked-prefill "
         "--enable-prefix-caching --enforce-eager --dtype bfloat16 --stream-interval 1 "
         "--shutdown-timeout 5"
     )
@@ -62,12 +63,18 @@ def test_the_command_on_a_gpu_whose_memory_is_shared_out():
         enforce_eager=False,
         prefix_caching=False,
         num_gpu_blocks_override=200,
+        kv_cache_dtype="fp8",
+        tensor_parallel_size=2,
+        speculative_ngram_tokens=3,
     )
     assert command(asked) == shlex.split(
         ALWAYS + "--max-num-seqs 16 --max-num-batched-tokens 2048 "
-        "--gpu-memory-utilization 0.5 --max-model-len 2048 --enable-chunked-prefill "
+        "--gpu-memory-utilization 0.5 --kv-cache-dtype fp8 --tensor-parallel-size 2 "
+        "--max-model-len 2048 --enable-chunked-prefill "
         "--no-enable-prefix-caching --num-gpu-blocks-override 200 --no-enforce-eager "
-        "--dtype bfloat16 --stream-interval 1 --shutdown-timeout 5"
+        "--dtype bfloat16 --stream-interval 1 --speculative-config "
+        """'{"method": "ngram", "prompt_lookup_max": 4, "prompt_lookup_min": 2, """
+        """"num_speculative_tokens": 3}' --shutdown-timeout 5"""
     )
 
 
@@ -122,6 +129,7 @@ def test_addresses_lead_to_this_machine_even_when_all_interfaces_are_bound():
         ({"chunked_prefill": False, "max_num_batched_tokens": 512}, "max_model_len"),
         ({"max_num_seqs": 64, "max_num_batched_tokens": 32}, "max_num_seqs"),
         ({"gpu_memory_utilization": 0.5}, "kv_cache_gib"),
+        ({"tensor_parallel_size": 2}, "splits a model over GPUs"),
     ],
 )
 def test_settings_that_contradict_each_other_or_the_device_are_refused(settings, named):
@@ -158,6 +166,9 @@ def test_every_setting_reaches_the_command_line_by_its_flag_or_is_refused(settin
             assert (knob.flag.replace("--", "--no-", 1) in argv) == (not value)
         elif knob.name == "kv_cache_gib":
             assert knob.flag not in argv
+        elif knob.name == "speculative_ngram_tokens":
+            told = json.loads(argv[argv.index(knob.flag) + 1])
+            assert (told["method"], told["num_speculative_tokens"]) == ("ngram", value)
         else:
             assert argv[argv.index(knob.flag) + 1] == str(value)
 

@@ -20,7 +20,7 @@ TRANSPORTS = ("grpc", "http")
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "chat": ("openai-chat", "tgi", "kserve-generate", "kserve-grpc"),
     "completion": ("openai-completions", "tgi", "kserve-generate", "kserve-grpc"),
-    "classify": ("kserve-infer",),
+    "classify": ("kserve-infer", "classify"),
 }
 
 
@@ -163,6 +163,12 @@ def protocol_for(scenario: str, engine_protocols: Sequence[str]) -> str | None:
     """The protocol in which this scenario can talk to such an engine, or `None`."""
     spoken = SCENARIOS[scenario]
     return next((protocol for protocol in spoken if protocol in engine_protocols), None)
+
+
+def usual_scenario(engine_protocols: Sequence[str]) -> str:
+    """What an engine is asked if nobody says: chat where it can, else the first that it can."""
+    fitting = (scenario for scenario in SCENARIOS if protocol_for(scenario, engine_protocols))
+    return next(fitting, next(iter(SCENARIOS)))
 
 
 def locust_argv(

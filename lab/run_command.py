@@ -37,7 +37,12 @@ def _absolute(path: str | None) -> str | None:
 
 def run_command(
     engine: EngineName,
-    scenario: Annotated[str, typer.Option(help="chat, completion or classify.")] = "chat",
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="chat, completion or classify; without it the first that the engine answers."
+        ),
+    ] = None,
     settings: Settings = None,
     model: Model = None,
     way: WayOfRunning = None,
@@ -119,7 +124,7 @@ def run_command(
     ] = "",
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
     slo: Annotated[str, typer.Option(help="For goodput, such as ttft=0.5,itl=0.05.")] = "",
-    transport: Annotated[str, typer.Option(help="classify: grpc or http.")] = "grpc",
+    transport: Annotated[str, typer.Option(help="kserve-infer: grpc or http.")] = "grpc",
     protocol: Annotated[
         str, typer.Option(help="Such as kserve-grpc or tgi; the scenario's usual one if left out.")
     ] = "",
@@ -133,10 +138,11 @@ def run_command(
     four users ask in a closed loop.
     """
     from lab import experiment, reports
-    from lab.load import NO_ARRIVALS, Load, validated
+    from lab.load import NO_ARRIVALS, Load, usual_scenario, validated
     from loadtests.asking import PromptFlags
     from loadtests.schedule import ArrivalFlags
 
+    kind = services.find(engine)
     arrivals = ArrivalFlags(
         arrival=arrival or ("poisson" if rate is not None else None),
         rate=rate,
@@ -148,7 +154,7 @@ def run_command(
     )
     load = validated(
         Load(
-            scenario=scenario,
+            scenario=scenario or usual_scenario(kind.protocols),
             duration_s=parse_duration_s(duration),
             warmup=Warmup.parse(warmup),
             users=4 if users is None and arrivals == NO_ARRIVALS else users,
@@ -170,7 +176,6 @@ def run_command(
             processes=processes,
         )
     )
-    kind = services.find(engine)
     experiment.protocol_of(kind, load)
     instance = experiment.ensure_instance(
         kind,

@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from loadtests.errors import StreamError
 from loadtests.protocols.contract import Chunk, Protocol
@@ -144,9 +145,9 @@ def _failure(answer: Answer, protocol: Protocol, reading: _Reading) -> StreamErr
         return answer.error
     if answer.status not in (200, None):
         # The record's http_status has the number.
-        return StreamError(body_message(answer, protocol), status=Status.HTTP_ERROR)
+        return StreamError(body_message(answer, protocol.error_text), status=Status.HTTP_ERROR)
     if not answer.events:
-        return StreamError("not_a_stream", body_message(answer, protocol))
+        return StreamError("not_a_stream", body_message(answer, protocol.error_text))
     if protocol.must_finish and not reading.finished:
         return StreamError("truncated", "the stream ended before the server said it was complete")
     return None
@@ -161,11 +162,14 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def body_message(answer: Answer, protocol: Protocol) -> str:
-    """What the body of a failed answer says, in at most 300 characters."""
+def body_message(answer: Answer, error_text: Callable[[Any], str | None]) -> str:
+    """What the body of a failed answer says, in at most 300 characters.
+
+    `error_text` finds the message in its JSON.
+    """
     text = answer.body.decode("utf-8", "replace").strip()
     with contextlib.suppress(ValueError, RecursionError):
-        text = protocol.error_text(json.loads(answer.body)) or text
+        text = error_text(json.loads(answer.body)) or text
     return " ".join(text.split())[:300] or "(empty body)"
 
 

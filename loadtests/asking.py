@@ -10,6 +10,7 @@ from loadtests.datasets import read_dataset
 from loadtests.errors import LoadError
 from loadtests.lengths import MOST_TOKENS, Length
 from loadtests.prompts import Tokenizer
+from loadtests.protocols.classify import CLASSIFIERS
 from loadtests.traces import Trace
 from loadtests.workload import FromDataset, Prefixes, Synthetic, Workload
 from measure.durations import parse_duration_s
@@ -143,7 +144,7 @@ def must_fit(flags: PromptFlags, protocol: str | None, *, of_trace: bool) -> Non
             "prompt and knows no history. Use loadtests/chat.py with --protocol openai-chat, or "
             "leave --turns out."
         )
-    if protocol == "kserve-infer":
+    if protocol in CLASSIFIERS:
         for name in ("dataset", "shared_prefix_tokens"):
             if getattr(flags, name) is not None:
                 raise LoadError(f"{_flag(name)} is of text, and a classifier takes token ids.")

@@ -1,61 +1,71 @@
-"""Text classification on Triton: token ids in, two logits out, no stream.
+"""Text classification: token ids in, two logits out, one answer and no stream.
 
-    locust -f loadtests/classify.py --headless -H 127.0.0.1:8001 -u 32 -r 32 -t 30s
-    locust -f loadtests/classify.py --headless -H 127.0.0.1:8000 --transport http -u 32 -r 32 -t 30s
+    locust -f loadtests/classify.py --headless -H http://127.0.0.1:3000 --protocol classify -t 30s
+    locust -f loadtests/classify.py --headless -H http://127.0.0.1:8000 -u 32 -r 32 -t 30s
+    locust -f loadtests/classify.py --headless -H grpc://127.0.0.1:8001 -u 32 -r 32 -t 30s
+
+The second and the third ask Triton, which speaks KServe v2. Over HTTP all are asked by the same
+client, with the kernel's stamps; gRPC is tritonclient's.
 
 Lengths vary from request to request: evenly from 2 tokens to --prompt-tokens, or as the
 distribution given there. That is what a batcher has to live with.
 """
 
-import random
+from typing import Any
 
-import numpy as np
-
-from loadtests.infer import InferClient, Tensors, check_server
+from loadtests import infer, inquiry
 from loadtests.options import Options
+from loadtests.protocols.classify import token_ids
 from loadtests.protocols.contract import Target
+from loadtests.stream import Connection
 from loadtests.talk import Talk
 from loadtests.users import LoadUser
-from loadtests.wire import REQUEST_ID_HEADER, Answer
-
-# BERT's vocabulary: [CLS], [SEP], and the range in which the whole words are.
-CLS, SEP, WORDS = 101, 102, range(1996, 28996)
+from loadtests.wire import REQUEST_ID_HEADER, Answer, usual_clock
 
 
 class Classify(LoadUser):
     """Sends the next text as soon as the last one is classified."""
 
-    protocols = ("kserve-infer",)
+    protocols = ("kserve-infer", "classify")
 
     @classmethod
     def find_target(cls, options: Options) -> Target:
         """The model asked for, or the lab's classifier."""
-        return check_server(options, options.model or "text_classifier")
+        return infer.check_server(options) if options.over_grpc else inquiry.check_server(options)
 
-    def build(self, talk: Talk) -> tuple[str, Tensors]:
-        """Its text: one row of token ids, with its mask; and what it is called."""
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
         options = self.session.options
-        chosen = random.Random(f"text:{options.seed}:{talk.number}")
-        asked = options.text_length
-        tokens = (
-            chosen.randint(2, max(2, int(asked.a)))
-            if asked.kind == "fixed"
-            else max(2, asked.draw(chosen))
-        )
-        words = chosen.choices(WORDS, k=tokens - 2)
-        ids = np.array([[CLS, *words, SEP]], dtype=np.int64)
-        tensors = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        return self.session.active.wire_id(talk.name), tensors
+        self._over_grpc = options.over_grpc
+        if not self._over_grpc:
+            self.clock = usual_clock(options.host)
 
-    def open(self) -> InferClient:
+    def build(self, talk: Talk) -> Any:
+        """Its text: what it is called and its token ids, or over HTTP the request's bytes."""
+        session = self.session
+        options = session.options
+        name = session.active.wire_id(talk.name)
+        ids = token_ids(options.seed, talk.number, options.text_length)
+        if self._over_grpc:
+            return name, ids
+        return inquiry.request(options, session.target.model, ids, name)
+
+    def open(self) -> infer.InferClient | Connection:
         """A client of its own for each user."""
         options = self.session.options
-        return InferClient(options.host, options.transport, options.timeouts)
+        if self._over_grpc:
+            return infer.InferClient(options.host, options.timeouts)
+        return Connection(options.host, self.session.active.sweeper, options.timeouts)
 
-    def send(self, client: InferClient, request: tuple[str, Tensors], answer: Answer) -> None:
+    def send(self, client: Any, request: Any, answer: Answer) -> None:
         """One inference."""
-        called, tensors = request
-        client.infer(
-            self.session.target.model, client.prepare(tensors), "logits", answer,
-            self.session.active.clock.now_s, headers={REQUEST_ID_HEADER.lower(): called},
-        )  # fmt: skip
+        session = self.session
+        if self._over_grpc:
+            name, ids = request
+            client.infer(
+                session.target.model, ids, answer, session.active.clock.now_s,
+                headers={REQUEST_ID_HEADER.lower(): name},
+            )  # fmt: skip
+            return
+        client.exchange(request, bool, answer)
+        inquiry.read(session.options.protocol, answer)

@@ -76,11 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser, protocols: tuple[str, ...]) -
         help="tokenizer.json or a model folder: exact prompt lengths, and counts for servers that "
         "report no usage",
     )
-    if protocols[0] == "kserve-infer":
+    if "kserve-infer" in protocols:
         load.add_argument(
             "--transport",
             choices=("grpc", "http"),
-            help="Default: what -H says (grpc://, http://), else grpc",
+            help="kserve-infer: default what -H says (grpc://, http://), else grpc",
         )
     _add_prompts(parser.add_argument_group("Prompts and answers (serving-lab)"))
     _add_arrivals(parser.add_argument_group("Open loop (serving-lab)"))

@@ -1,99 +1,77 @@
-"""KServe v2 inference through tritonclient, over gRPC or HTTP: one request, one answer.
+"""KServe v2 inference over gRPC through tritonclient: one request, one answer.
 
-tritonclient does its own sockets, so the clock here is the user-space one. Both of its clients
-work under gevent: the HTTP one is built on it, gRPC is told to drive its loop through it.
+tritonclient does its own sockets, so the clock here is the user-space one; gRPC is told to drive
+its loop through gevent.
 """
 
 import contextlib
 import functools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gevent
-import numpy.typing as npt
+import numpy as np
 
 from loadtests.errors import LoadError, StreamError
 from loadtests.options import Options
+from loadtests.protocols.classify import KSERVE_INFER
 from loadtests.protocols.contract import Target
 from loadtests.wire import Answer, Timeouts, address
 from measure.records import Status
 
-Tensors = dict[str, npt.NDArray[Any]]
-
 
 @functools.cache
-def _module(transport: str) -> Any:
-    if transport == "http":
-        import tritonclient.http as client
-    else:
-        from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
+def _module() -> Any:
+    from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
-        init_gevent()
-        import tritonclient.grpc as client
+    init_gevent()
+    import tritonclient.grpc as client
+
     return client
 
 
 class InferClient:
-    """One user's client of one model."""
+    """One user's client of one server. Its calls of the server raise `StreamError`."""
 
-    def __init__(self, host: str, transport: str, timeouts: Timeouts) -> None:
-        self._transport = transport
+    def __init__(self, host: str, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        module = _module(transport)
-        extra: dict[str, float] = {}
-        if transport == "http":
-            extra = {
-                "connection_timeout": timeouts.connect_s,
-                "network_timeout": timeouts.total_s,
-            }
-        self._module = module
-        self._client = module.InferenceServerClient(address(host), **extra)
-        self._limit = {} if transport == "http" else {"client_timeout": timeouts.total_s}
+        self._client = _module().InferenceServerClient(address(host))
 
     def ready(self, model: str) -> None:
         """Raises `StreamError` if the server is not up or does not have the model ready."""
-        limit = {} if self._transport == "http" else {"client_timeout": self._timeouts.connect_s}
+        limit_s = self._timeouts.connect_s
         with _errors(self._timeouts):
-            self._client.is_server_live(**limit)
-            if not self._client.is_model_ready(model, **limit):
+            self._client.is_server_live(client_timeout=limit_s)
+            if not self._client.is_model_ready(model, client_timeout=limit_s):
                 raise StreamError("no_model", f"no model {model!r} is ready there")
 
     def models(self) -> list[str]:
         """The models that are ready."""
         with _errors(self._timeouts):
             index = self._client.get_model_repository_index()
-        found = index if self._transport == "http" else [
-            {"name": model.name, "state": model.state} for model in index.models
-        ]  # fmt: skip
-        return [str(model["name"]) for model in found if model.get("state") == "READY"]
-
-    def prepare(self, tensors: Tensors) -> list[Any]:
-        """Inputs as tritonclient wants them."""
-        inputs = []
-        for name, values in tensors.items():
-            kind = {"int64": "INT64", "int32": "INT32", "float32": "FP32"}[str(values.dtype)]
-            tensor = self._module.InferInput(name, list(values.shape), kind)
-            tensor.set_data_from_numpy(values)
-            inputs.append(tensor)
-        return inputs
+        return [str(model.name) for model in index.models if model.state == "READY"]
 
     def infer(
-        self, model: str, inputs: list[Any], output: str, into: Answer, now: Callable[[], float],
+        self, model: str, ids: Sequence[int], into: Answer, now: Callable[[], float],
         headers: dict[str, str],
     ) -> None:  # fmt: skip
-        """Send one request and fill `into`; raises nothing but the end of its greenlet.
+        """Ask for the logits of one row of token ids and fill `into`.
 
-        `headers` (names in lower case, as gRPC wants them) go along with it.
+        Raises nothing but the end of its greenlet. `headers` (names in lower case, as gRPC wants
+        them) go along with it.
         """
+        inputs = _inputs(ids)
         into.sent_s = now()
         try:
             with _errors(self._timeouts):
-                result = self._client.infer(model, inputs, headers=headers, **self._limit)
+                result = self._client.infer(
+                    model, inputs, headers=headers, client_timeout=self._timeouts.total_s
+                )
             into.done_s = now()
-            values = result.as_numpy(output)
+            values = result.as_numpy("logits")
             if values is None:
-                raise StreamError("no_output", f"the answer has no output {output!r}")
+                raise StreamError("bad_answer", "the answer has no output 'logits'")
             into.stamps_s = [into.done_s]
             into.received_bytes = int(values.nbytes)
         except StreamError as error:
@@ -106,9 +84,19 @@ class InferClient:
         self._client.close()
 
 
+def _inputs(ids: Sequence[int]) -> list[Any]:
+    row = np.array([ids], dtype=np.int64)
+    inputs = []
+    for name, values in (("input_ids", row), ("attention_mask", np.ones_like(row))):
+        tensor = _module().InferInput(name, list(values.shape), "INT64")
+        tensor.set_data_from_numpy(values)
+        inputs.append(tensor)
+    return inputs
+
+
 @contextlib.contextmanager
 def _errors(timeouts: Timeouts) -> Iterator[None]:
-    """Turn what tritonclient and its transports raise into `StreamError`."""
+    """Turn what tritonclient and its transport raise into `StreamError`."""
     try:
         yield
     except StreamError:
@@ -129,7 +117,7 @@ def _translated(error: Exception, timeouts: Timeouts) -> StreamError:
     if not isinstance(error, InferenceServerException):
         return StreamError("transport", f"{type(error).__name__}: {error}")
     status, message = str(error.status() or ""), " ".join((error.message() or "").split())[:300]
-    if "DEADLINE_EXCEEDED" in status or "499" in status:
+    if "DEADLINE_EXCEEDED" in status:
         return StreamError("total_timeout", message, Status.TIMEOUT)
     if "UNAVAILABLE" in status:
         return StreamError(unavailable(message), message)
@@ -141,13 +129,14 @@ def unavailable(message: str) -> str:
     return "connect_refused" if "failed to connect" in message else "disconnected"
 
 
-def check_server(options: Options, model: str) -> Target:
-    """Whether `model` can be asked there.
+def check_server(options: Options) -> Target:
+    """Whether the model asked for, or the lab's classifier, can be asked there over gRPC.
 
     Raises:
         LoadError: the server is not up, has no such model, or it is the other port.
     """
-    client = InferClient(options.host, options.transport, options.timeouts)
+    model = options.model or KSERVE_INFER.model
+    client = InferClient(options.host, options.timeouts)
     try:
         client.ready(model)
     except StreamError as error:
@@ -164,9 +153,9 @@ def _advice(options: Options, model: str, client: InferClient, error: StreamErro
             f"{options.host} has no model {model!r} ready. Ready are: {names}. Name one that takes "
             "the inputs of this scenario with --model."
         )
-    other = "http" if options.transport == "grpc" else "grpc"
     return (
-        f"No KServe server answers over {options.transport} at {address(options.host)} ({error}). "
-        f"Start it, or correct -H; Triton has one port for each transport, and --transport {other} "
-        "chooses the other."
+        f"No KServe server answers over grpc at {address(options.host)} ({error}). "
+        "Start it, or correct -H; Triton has one port for each transport, and --transport http "
+        "chooses the other. Classifiers that are no KServe servers are asked with "
+        "--protocol classify."
     )

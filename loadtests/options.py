@@ -17,10 +17,6 @@ from measure.slo import Slo
 from measure.store import LOGS
 from measure.warmup import Warmup
 
-GRPC = ("kserve-infer", "kserve-grpc")
-"""The protocols whose server may be given as `host:port` or `grpc://host:port`."""
-
-
 F = TypeVar("F", ArrivalFlags, PromptFlags)
 
 
@@ -57,6 +53,11 @@ class Options:
         return self.users if self.schedule is None else self.max_in_flight
 
     @property
+    def over_grpc(self) -> bool:
+        """Whether the server is asked over gRPC; it may then be `host:port` or `grpc://…`."""
+        return _over_grpc(self.protocol, self.transport)
+
+    @property
     def prompt_tokens(self) -> int:
         """About how long a usual prompt is."""
         return self.asking.workload.typical_tokens
@@ -68,7 +69,8 @@ def check(parsed: argparse.Namespace) -> Options:
         raise LoadError(
             "No server to load: give its base URL, for instance -H http://127.0.0.1:8000."
         )
-    if parsed.protocol not in GRPC:
+    transport = getattr(parsed, "transport", None) or _transport_of(parsed.host)
+    if not _over_grpc(parsed.protocol, transport):
         try:
             split_url(parsed.host)
         except ValueError as error:
@@ -120,13 +122,17 @@ def check(parsed: argparse.Namespace) -> Options:
             total_s=parsed.total_timeout,
         ),
         max_in_flight=parsed.max_in_flight,
-        transport=getattr(parsed, "transport", None) or _transport_of(parsed.host),
+        transport=transport,
     )
 
 
 def _flags(kind: type[F], parsed: argparse.Namespace) -> F:
     """The flags of one dataclass; the empty text, as Locust's web page gives it, is none."""
     return kind(**{field.name: getattr(parsed, field.name) or None for field in fields(kind)})
+
+
+def _over_grpc(protocol: str, transport: str) -> bool:
+    return protocol == "kserve-grpc" or (protocol == "kserve-infer" and transport == "grpc")
 
 
 def _transport_of(host: str) -> str:

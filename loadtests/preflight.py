@@ -120,7 +120,7 @@ class _HttpPreflight:
 
 def _grpc_target(options: Options, sweeper: Sweeper) -> Target:
     """The same over gRPC, whose port may as well turn out to be one of HTTP."""
-    client = InferClient(options.host, "grpc", options.timeouts)
+    client = InferClient(options.host, options.timeouts)
     try:
         names = client.models()
     except StreamError as error:

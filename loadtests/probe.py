@@ -49,12 +49,12 @@ class Probe:
 
     def get(self, path: str) -> Answer:
         """What a GET of `path` brings."""
-        return self._send(build_request(self._options.host, path, None))
+        return self.send(build_request(self._options.host, path, None))
 
     def model_names(self, protocol: HttpProtocol) -> list[str] | None:
         """The models that the server lists; `None` if it lists none in this protocol's way."""
         body = None if protocol.models_body is None else json.dumps(protocol.models_body).encode()
-        answer = self._send(build_request(self._options.host, protocol.models_path, body))
+        answer = self.send(build_request(self._options.host, protocol.models_path, body))
         document = _document(answer)
         try:
             return None if document is None else protocol.model_names(document)
@@ -71,7 +71,8 @@ class Probe:
         ]
         return f"It does answer --protocol {' or '.join(spoken)}." if spoken else otherwise
 
-    def _send(self, request: bytes) -> Answer:
+    def send(self, request: bytes) -> Answer:
+        """What a request brings that is no stream."""
         connection = Connection(self._options.host, self._sweeper, self._options.timeouts)
         answer = Answer()
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.experiment import protocol_of
-from lab.load import SCENARIOS, Load, locust_argv, protocol_for, validated
+from lab.load import SCENARIOS, Load, locust_argv, protocol_for, usual_scenario, validated
 from loadtests.asking import PromptFlags
 from loadtests.schedule import ArrivalFlags
 from measure.warmup import Warmup
@@ -154,6 +154,12 @@ def test_the_scenarios_know_the_protocols_that_the_lab_asks_them_for():
         source = (Path("loadtests") / f"{scenario}.py").read_text()
         listed = ", ".join(f'"{name}"' for name in protocols)
         assert f"protocols = ({listed}" in source
+
+
+def test_an_engine_is_asked_what_it_can_answer_if_nobody_says():
+    assert usual_scenario(ENGINES["triton"].protocols) == "chat"
+    assert usual_scenario(("classify",)) == "classify"
+    assert usual_scenario(()) == "chat"
 
 
 def test_an_engine_without_the_protocol_has_none():

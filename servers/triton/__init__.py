@@ -8,9 +8,9 @@ from pathlib import Path
 
 from servers import models as lab_models
 from servers import probe
-from servers.contract import Engine, Environment, Launch, Request, Say
+from servers.contract import Engine, Environment, Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
-from servers.triton import control, layout, python_models, repository
+from servers.triton import control, image, layout, python_models, repository
 from servers.triton.knobs import KNOBS
 from servers.triton.metrics import METRICS
 
@@ -26,8 +26,10 @@ def _python(request: Request) -> Path:
 
 def launch(request: Request) -> Launch:
     """`tritonserver` on this instance's model repository. Nothing is written here."""
+    if request.way == "docker":
+        return image.launch(request)
     python = _python(request)
-    binary = layout.find(python, os.environ)
+    binary = layout.find(python, os.environ, request.program)
     ports = request.ports
     base_url = _base_url(request)
     argv = (
@@ -88,16 +90,23 @@ def environment(python: Path, library_path: str, path: str) -> dict[str, str]:
 
 
 def prepare(request: Request, say: Say) -> None:
-    """Write the model repository and the backend folder into the instance's workspace."""
-    python = _python(request)
-    binary = layout.find(python, os.environ)
-    say(f"{request.instance}: tritonserver {binary.why}")
-    layout.lay_out(binary, python, request.workspace / "backends")
-    repository.write(request.workspace / "models", _models(request, say))
+    """Write the model repository, and what the server needs beside it, into the workspace."""
+    models = _models(request, say)
+    if request.way != "docker":
+        python = _python(request)
+        binary = layout.find(python, os.environ, request.program)
+        say(f"{request.instance}: tritonserver {binary.why}")
+        layout.lay_out(binary, python, request.workspace / "backends")
+    repository.write(request.workspace / "models", models)
 
 
 def reload(now: Request, asked: Request, say: Say) -> bool:
-    """Load anew the models that the settings change; the others do not notice."""
+    """Load anew the models that the settings change; the others do not notice.
+
+    A container has one model's backend only: for the other model it takes another container.
+    """
+    if asked.way == "docker" and now.settings["models"] != asked.settings["models"]:
+        return False
     control.change(
         _base_url(asked),
         asked.workspace / "models",
@@ -113,6 +122,13 @@ def _models(request: Request, say: Say) -> dict[str, repository.Model]:
     classifier = None
     if repository.CLASSIFIER in repository.chosen(request.settings):
         classifier = lab_models.classifier(say)
+    if request.way == "docker":
+        return image.models(request, classifier)
+    if request.settings["gpu_memory_utilization"] is not None:
+        raise ServerError(
+            "triton: gpu_memory_utilization is for vLLM in NVIDIA's image (`--way docker`); the "
+            "lab's own language model takes the memory it needs. Leave it out."
+        )
     return python_models.models(request.settings, request.model, classifier, request.device)
 
 
@@ -124,6 +140,28 @@ def resolve_model(name: str | None, say: Say) -> str:
     """The language model asked for; the classifier, which is always the lab's own, is made too."""
     lab_models.classifier(say)
     return lab_models.resolve_llm(name, say)
+
+
+def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
+    """One of each model that is loaded: a short text to go on from, and a sentence to classify."""
+    ids = [101, 2023, 2003, 1037, 2307, 3185, 102]
+    tensors = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+    known = {
+        repository.LLM: WarmRequest(
+            f"/v2/models/{repository.LLM}/generate",
+            {"text_input": "The capital of France is", "max_tokens": 8, "stream": False},
+        ),
+        repository.CLASSIFIER: WarmRequest(
+            f"/v2/models/{repository.CLASSIFIER}/infer",
+            {
+                "inputs": [
+                    {"name": name, "shape": [1, len(ids)], "datatype": "INT64", "data": data}
+                    for name, data in tensors.items()
+                ]
+            },
+        ),
+    }
+    return tuple(known[name] for name in repository.chosen(request.settings))
 
 
 def version(base_url: str) -> str | None:
@@ -154,4 +192,10 @@ ENGINE = Engine(
     resolve_model=resolve_model,
     version=version,
     reload=reload,
+    # NVIDIA's images are larger (10 GB) and serve one of the two models each: only when asked for.
+    ways=("path", "environment", "docker"),
+    environment_for=("path", "environment"),
+    program="tritonserver",
+    image=" or ".join(image.IMAGES.values()),
+    warm_requests=warm_requests,
 )

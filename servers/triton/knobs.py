@@ -1,7 +1,9 @@
 """What can be set on a Triton instance, as data.
 
 The flag of a knob is where its value ends up: a field of a model's `config.pbtxt`. `llm.` and
-`text_classifier.` say whose.
+`text_classifier.` say whose. In NVIDIA's image the language model's become vLLM's engine
+arguments (`max_output_tokens` and `threads` have none there), and `classifier_threads` is ONNX
+Runtime's `intra_op_thread_count`.
 """
 
 from servers.contract import Knob
@@ -136,5 +138,15 @@ KNOBS = (
         minimum=0,
         maximum=256,
         trades="CPU threads of the language model; 0 takes every core this process may use.",
+    ),
+    Knob(
+        name="gpu_memory_utilization",
+        flag="llm.model.json.gpu_memory_utilization",
+        kind="float",
+        default=None,
+        minimum=0.05,
+        maximum=1.0,
+        trades="Of vLLM in NVIDIA's image only: the part of the GPU's memory it may take (left "
+        "out: its own default). Higher: more KV cache; less for others on that GPU.",
     ),
 )

@@ -37,9 +37,9 @@ class Binary:
         return self.path.parent.parent
 
 
-def find(python: Path | None, environ: Mapping[str, str]) -> Binary:
-    """The tritonserver to run: the one named in `SERVING_LAB_TRITONSERVER`, else on PATH, else
-    the one installed in the environment of `python`.
+def find(python: Path, environ: Mapping[str, str], program: Path | None) -> Binary:
+    """The tritonserver to run: the one named in `SERVING_LAB_TRITONSERVER`, else `program` (found
+    on PATH), else the one installed in the environment of `python`.
 
     Raises `ServerError` if the named one is no program, or if there is none at all.
     """
@@ -52,18 +52,15 @@ def find(python: Path | None, environ: Mapping[str, str]) -> Binary:
                 "tritonserver, or unset it to use the lab's own."
             )
         return Binary(path.resolve(), f"named by {CHOICE}")
-    on_path = shutil.which("tritonserver", path=environ.get("PATH", ""))
-    if on_path:
-        return Binary(Path(on_path).resolve(), "found on PATH")
-    if python is not None:
-        path = site_packages(python) / "pytriton" / "tritonserver" / "bin" / "tritonserver"
-        if path.is_file():
-            return Binary(path, "from the lab's environment")
-    raise ServerError(
-        "No tritonserver was found: none named by "
-        f"{CHOICE}, none on PATH, none in the environment of {python or 'the lab'}. Remove that "
-        "environment and start again to have it installed anew."
-    )
+    if program is not None:
+        return Binary(program.resolve(), "found on PATH")
+    path = site_packages(python) / "pytriton" / "tritonserver" / "bin" / "tritonserver"
+    if not path.is_file():
+        raise ServerError(
+            f"No tritonserver is in the environment of {python}, and {CHOICE} names none. Remove "
+            "that environment and start again to have it installed anew."
+        )
+    return Binary(path, "from the lab's environment")
 
 
 def site_packages(python: Path) -> Path:

@@ -1,7 +1,9 @@
 """What a Triton instance exports, under the concepts all engines share.
 
 Names that begin with `nv_` are Triton's own, in microseconds, one series a model. In a decoupled
-model Triton's durations cover only the hand-over, so the `llm` model exports its own (`llm_`).
+model Triton's durations cover only the hand-over, so the `llm` model exports its own (`llm_`). In
+NVIDIA's image that model is vLLM, which exports them by its own names (`vllm:`): a concept has
+two metrics then, of which an instance exports one.
 """
 
 from servers.contract import Metric
@@ -39,6 +41,26 @@ METRICS = (
            "Requests whose client left."),
     Metric("iteration_tokens", "llm_iteration_tokens", "histogram", "tokens",
            "Tokens computed in one step: prompt tokens of a prefill, or one a sequence."),
+    Metric("ttft", "vllm:time_to_first_token_seconds", "histogram", "s",
+           "In NVIDIA's image: from the request's arrival to its first token."),
+    Metric("itl", "vllm:time_per_output_token_seconds", "histogram", "s",
+           "In NVIDIA's image: between two tokens of one answer."),
+    Metric("e2e", "vllm:e2e_request_latency_seconds", "histogram", "s",
+           "In NVIDIA's image: from the request's arrival to its last token."),
+    Metric("queue_time", "vllm:request_queue_time_seconds", "histogram", "s",
+           "In NVIDIA's image: from the request's arrival to the first step that computes it."),
+    Metric("running", "vllm:num_requests_running", "gauge", "requests",
+           "In NVIDIA's image: sequences decoding together now."),
+    Metric("waiting", "vllm:num_requests_waiting", "gauge", "requests",
+           "In NVIDIA's image: requests waiting for a place in the batch."),
+    Metric("kv_cache_usage", "vllm:gpu_cache_usage_perc", "gauge", "ratio",
+           "In NVIDIA's image: share of the KV cache's blocks in use."),
+    Metric("prompt_tokens", "vllm:prompt_tokens_total", "counter", "tokens",
+           "In NVIDIA's image: prompt tokens computed."),
+    Metric("output_tokens", "vllm:generation_tokens_total", "counter", "tokens",
+           "In NVIDIA's image: tokens generated."),
+    Metric("iteration_tokens", "vllm:iteration_tokens_total", "histogram", "tokens",
+           "In NVIDIA's image: tokens computed in one step."),
     _counter("classify_requests_ok", "nv_inference_request_success", "requests",
              "Requests answered."),
     _counter("classify_requests_failed", "nv_inference_request_failure", "requests",

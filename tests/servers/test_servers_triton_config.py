@@ -96,6 +96,7 @@ def all_settings(draw):
         values[knob.name] = draw(
             {
                 "int": st.integers(low, high),
+                "float": st.none() | st.floats(knob.minimum, knob.maximum),
                 "bool": st.booleans(),
                 "str": st.sampled_from(knob.choices or ("x",)),
                 "ints": st.lists(st.integers(low, 64), max_size=5).map(tuple),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import knobs
+from servers import knobs, ways
 from servers.contract import Request
 from servers.errors import ServerError
 from servers.triton import ENGINE, layout, metrics
@@ -104,27 +104,40 @@ def test_gpu_metrics_are_asked_for_where_there_is_a_gpu(python, tmp_path):
 def test_the_named_binary_comes_before_path_and_path_before_the_environment(python, tmp_path):
     named = program(tmp_path / "named" / "bin" / "tritonserver")
     on_path = program(tmp_path / "path" / "tritonserver")
-    environ = {layout.CHOICE: str(named), "PATH": str(on_path.parent)}
-    assert layout.find(python, environ).path == named
-    del environ[layout.CHOICE]
-    assert layout.find(python, environ).path == on_path
-    environ["PATH"] = "/nowhere"
-    found = layout.find(python, environ)
+    environ = {layout.CHOICE: str(named)}
+    assert layout.find(python, environ, on_path).path == named
+    assert layout.find(python, {}, on_path).path == on_path
+    found = layout.find(python, {}, None)
     assert found.path.is_relative_to(tmp_path / "env") and "environment" in found.why
+
+
+def test_a_program_on_path_is_launched_with_the_labs_models(python, tmp_path):
+    on_path = program(tmp_path / "triton" / "bin" / "tritonserver")
+    launch = ENGINE.launch(request(python, tmp_path / "w", way="path", program=on_path))
+    assert launch.argv[0] == str(on_path)
+    assert launch.argv[1] == f"--model-repository={tmp_path}/w/models"
+
+
+def test_path_comes_first_then_the_environment_and_docker_only_when_asked_for():
+    assert ENGINE.ways == ("path", "environment", "docker")
+    assert ways.choose(ENGINE, None, lambda: None).way == "environment"
+    assert ways.choose(ENGINE, "docker", lambda: None).way == "docker"
+    assert ENGINE.environment_for == ("path", "environment")
 
 
 def test_a_named_binary_that_is_none_is_an_error_that_names_it(python):
     with pytest.raises(ServerError, match="SERVING_LAB_TRITONSERVER=/no/such"):
-        layout.find(python, {layout.CHOICE: "/no/such", "PATH": ""})
+        layout.find(python, {layout.CHOICE: "/no/such"}, None)
 
 
-def test_no_binary_anywhere_is_an_error_that_says_where_was_looked(tmp_path):
-    with pytest.raises(ServerError, match=r"none named by .* none on PATH"):
-        layout.find(None, {"PATH": "/nowhere"})
+def test_an_environment_without_tritonserver_is_an_error_that_says_what_to_do(python):
+    (layout.find(python, {}, None).path).unlink()
+    with pytest.raises(ServerError, match=r"No tritonserver is in .*Remove that environment"):
+        layout.find(python, {}, None)
 
 
 def test_the_backend_is_laid_out_with_copies_and_this_pythons_stub(python, tmp_path):
-    binary = layout.find(python, {"PATH": ""})
+    binary = layout.find(python, {}, None)
     for _ in range(2):
         layout.lay_out(binary, python, tmp_path / "backends")
     folder = tmp_path / "backends" / "python"
@@ -159,12 +172,24 @@ def test_a_python_outside_an_environment_is_refused(tmp_path):
         layout.site_packages(tmp_path / "bin" / "python")
 
 
-def test_the_engine_declares_every_concept_once_and_scales_microseconds():
-    concepts = [metric.concept for metric in ENGINE.metrics]
-    assert len(concepts) == len(set(concepts))
+def test_a_concept_has_one_metric_of_the_labs_own_models_and_one_of_the_images():
+    for of_vllm in (False, True):
+        concepts = [m.concept for m in ENGINE.metrics if m.name.startswith("vllm:") == of_vllm]
+        assert len(concepts) == len(set(concepts))
+        assert {"ttft", "itl", "running", "waiting", "output_tokens"} <= set(concepts)
     for metric in ENGINE.metrics:
         assert metric.scale == (metrics.US if metric.name.endswith("_us") else 1.0)
-    assert {"ttft", "itl", "running", "waiting", "output_tokens"} <= set(concepts)
+
+
+def test_the_warm_up_asks_each_model_that_is_loaded():
+    def paths(chosen):
+        settings = knobs.parse(ENGINE, [f"models={chosen}"])
+        return [
+            one.path for one in ENGINE.warm_requests(request(None, Path("w"), settings=settings))
+        ]
+
+    assert paths("both") == ["/v2/models/llm/generate", "/v2/models/text_classifier/infer"]
+    assert paths("text_classifier") == ["/v2/models/text_classifier/infer"]
 
 
 def test_knobs_have_defaults_they_accept_themselves():

@@ -21,6 +21,9 @@ from servers.processes import MARK
 _KEPT_LOGS = 3
 # Of the user's own Python: they would leak into an engine's isolated one.
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
+# onnxruntime, which several engines compute with, else sends what it does to its makers, and keeps
+# a number of this machine in the user's home for it.
+_TELEMETRY_OFF = {"DO_NOT_TRACK": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def start(
@@ -58,6 +61,7 @@ def start(
 
 def _spawn(launch: Launch, request: Request, mark: str, log: Path) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
+    environment.update(_TELEMETRY_OFF)
     environment.update(launch.env)
     environment[MARK] = mark
     with log.open("wb") as output:

@@ -75,7 +75,12 @@ def _run(name: str, python: Path, script: Path, folder: Path, lock: int, say: Sa
     The lock goes along: if we are killed, it is held until the script has ended as well.
     `-E -s` keeps the caller's `PYTHONPATH` and user packages out of the isolated environment.
     """
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    env = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
             [python, "-E", "-s", script, folder],

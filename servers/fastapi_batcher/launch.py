@@ -1,0 +1,65 @@
+"""How the application is started: its own program in its own environment."""
+
+from __future__ import annotations
+
+from servers import paths, probe
+from servers.contract import Launch, Request, Say, WarmRequest
+from servers.errors import ServerError
+from servers.fastapi_batcher.knobs import KNOBS
+
+_MODEL = "model"
+_JOBS = "jobs.sqlite3"
+
+
+def launch(request: Request) -> Launch:
+    """Its program with a flag for each knob. Nothing is written here."""
+    if request.python is None:
+        raise ServerError("fastapi-batcher: its environment is needed.")
+    settings = (word for knob in KNOBS for word in (knob.flag, str(request.settings[knob.name])))
+    base_url = f"http://{request.host}:{request.ports['http']}"
+    return Launch(
+        argv=(
+            *(str(request.python), "-m", "servers.fastapi_batcher.inside"),
+            *("--host", request.host, "--port", str(request.ports["http"])),
+            *("--model", str(request.workspace / _MODEL)),
+            *("--jobs", str(request.workspace / _JOBS)),
+            *settings,
+        ),
+        env={
+            "PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'servers' / 'models' / 'inside'}",
+            "TOKENIZERS_PARALLELISM": "false",
+            "ORT_DISABLE_TELEMETRY": "1",
+        },
+        base_url=base_url,
+        ready_url=f"{base_url}/health",
+        metrics_url=f"{base_url}/metrics",
+        ready_timeout_s=60.0,
+        # Longer than the application gives its clients to take their answers.
+        stop_grace_s=20.0,
+    )
+
+
+def prepare(request: Request, say: Say) -> None:
+    """Have the classifier made, and linked where the program looks for it."""
+    # Here, and not above: the application imports this package without the lab's libraries.
+    from servers import models
+
+    link = request.workspace / _MODEL
+    link.unlink(missing_ok=True)
+    link.symlink_to(models.classifier(say))
+
+
+def version(base_url: str) -> str | None:
+    """The versions a running instance says it is made of, such as `FastAPI 0.165.0, …`."""
+    document = probe.get_json(f"{base_url}/")
+    found = document.get("version") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
+    """A short and a long text as token ids, and one that the server tokenizes."""
+    return (
+        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2016), 102]}),
+        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2126), 102]}),
+        WarmRequest("/classify", {"text": "A warm-up that is a pleasure to read."}),
+    )

@@ -30,6 +30,7 @@ BATCHES = {
     "batch_size": ("Batch, requests", ""),
     "classify_inferences": ("Batch, requests", "classify_executions"),
     "iteration_tokens": ("Batch, tokens a step", ""),
+    "output_tokens": ("Batch, tokens a step", "steps"),
 }
 """Concept to its title and, where it is a counter, the concept that counts the batches."""
 
@@ -99,7 +100,7 @@ def mean_batches(
     for metric in metrics:
         title, over = BATCHES.get(metric.concept, ("", ""))
         counted = next((one for one in metrics if one.concept == over), None)
-        if not title:
+        if not title or (over and counted is None):
             continue
         if counted is None:
             names = f"{metric.name}_sum", f"{metric.name}_count"

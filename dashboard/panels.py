@@ -253,6 +253,7 @@ PANELS = (
         "continuously, whole requests where it batches requests.",
         (
             Part("iteration_tokens", "tokens a step"),
+            Part("output_tokens", "tokens a step", over="steps"),
             Part("classify_inferences", "texts a batch", over="classify_executions"),
         ),
     ),

@@ -15,6 +15,7 @@ _FOLDERS = (
     "triton",
     "tgi",
     "torchserve",
+    "ray_serve",
     "fastapi_batcher",
     "reference",
     "prometheus",

@@ -11,7 +11,7 @@ MODEL = "reference"
 DEFAULT_TOKENS = 100
 MOST_TOKENS = 100_000
 
-Style = Literal["chat", "completion", "kserve", "tgi"]
+Style = Literal["chat", "completion", "kserve", "generate"]
 
 
 class Refused(Exception):
@@ -83,7 +83,7 @@ def _tgi(document: dict[str, Any], stream: bool) -> Ask:
     if not isinstance(parameters, dict) or not isinstance(document.get("inputs"), str):
         raise Refused(422, "inputs must be a text, and parameters an object")
     tokens = _tokens(parameters.get("max_new_tokens"))
-    return Ask("tgi", stream, tokens, _words(document["inputs"]))
+    return Ask("generate", stream, tokens, _words(document["inputs"]))
 
 
 def _kserve(path: str, document: dict[str, Any]) -> Ask:

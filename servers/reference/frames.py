@@ -144,7 +144,7 @@ def _details(ask: Ask) -> dict[str, object]:
 
 def _tail(ask: Ask) -> bytes:
     """What follows the last content: usage if it was asked for, the end of the stream."""
-    if ask.style in ("kserve", "tgi"):
+    if ask.style in ("kserve", "generate"):
         return LAST_CHUNK
     usage = b""
     if ask.usage:
@@ -159,7 +159,7 @@ def _error(ask: Ask) -> bytes:
     """An error in the middle of a stream, as the engines send it: HTTP 200 was said long ago."""
     if ask.style == "kserve":
         return _event(json.dumps({"error": ERROR})) + LAST_CHUNK
-    if ask.style == "tgi":
+    if ask.style == "generate":
         error = {"error": ERROR, "error_type": "generation"}
         return _event(json.dumps(error), space=False) + LAST_CHUNK
     return _event(json.dumps(error_document(500, ERROR))) + _event("[DONE]") + LAST_CHUNK
@@ -183,7 +183,7 @@ def _document(ask: Ask) -> bytes:
     document: dict[str, object]
     if ask.style == "kserve":
         document = {"model_name": MODEL, "model_version": "1", "text_output": text}
-    elif ask.style == "tgi":
+    elif ask.style == "generate":
         document = {"generated_text": text, "details": _details(ask)}
     elif ask.style == "chat":
         document = json.loads(_CHAT % (MODEL, "", '"length"', ""))

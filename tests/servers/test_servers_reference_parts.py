@@ -23,7 +23,7 @@ STYLES = {
     "openai-chat": "chat",
     "openai-completions": "completion",
     "kserve-generate": "kserve",
-    "tgi": "tgi",
+    "tgi": "generate",
 }
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from servers.memory import Memory
+
 Value = int | float | bool | str | tuple[int, ...] | None
 Device = Literal["cpu", "cuda"]
 Way = Literal["path", "environment", "docker"]
@@ -145,6 +147,10 @@ class Engine:
     name on PATH, `image` its pinned Docker image. `environment_for` are the ways that need the
     environment. `warm_requests` are what a warm-up sends, in turn, until latency settles.
 
+    `memory` states what an instance will take, from settings and the model's files alone, so that
+    what cannot fit is refused before it is started (`servers.planner`); one that takes next to
+    nothing has no such function.
+
     `reload` gives a running instance other settings without a restart: called with what runs and
     what is asked, which differ in settings only, it has changed all of them, or nothing and
     returns `False` (it must be started anew). It raises `ServerError` with the old settings in
@@ -170,6 +176,7 @@ class Engine:
     program: str = ""
     image: str = ""
     warm_requests: Callable[[Request], tuple[WarmRequest, ...]] | None = None
+    memory: Callable[[Request], Memory] | None = None
     reload: Callable[[Request, Request, Say], bool] | None = None
 
     def knob(self, name: str) -> Knob | None:

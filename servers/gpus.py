@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -166,6 +166,14 @@ def visible(found: list[Gpu], environment: Mapping[str, str] = os.environ) -> li
             break
         chosen += named
     return chosen
+
+
+def held(pids: Collection[int], found: Sequence[Gpu]) -> dict[int, int]:
+    """What these processes hold together on each GPU that names one of them, in bytes."""
+    sizes = {
+        gpu.index: [gpu.processes[pid] for pid in gpu.processes if pid in pids] for gpu in found
+    }
+    return {index: sum(each) for index, each in sizes.items() if each}
 
 
 def _values(handle: Any, memory: Any) -> dict[str, float]:

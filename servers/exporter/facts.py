@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psutil
 
 from servers import instances
-from servers.gpus import Gpu
+from servers.gpus import Gpu, held
 from servers.instances import Instance
 from servers.processes import Member
 
@@ -91,14 +91,8 @@ class Observer:
             rss_bytes=rss,
             pss_bytes=pss if pss_known else None,
             cpu_s=clock.total(cpu),
-            gpu_bytes=gpu_memory({member.pid for member in members}, gpus),
+            gpu_bytes=held({member.pid for member in members}, gpus),
         )
-
-
-def gpu_memory(pids: Collection[int], gpus: Sequence[Gpu]) -> dict[int, int]:
-    """What these processes hold together on each GPU that names one of them, in bytes."""
-    held = {gpu.index: [size for pid, size in gpu.processes.items() if pid in pids] for gpu in gpus}
-    return {index: sum(sizes) for index, sizes in held.items() if sizes}
 
 
 def _pss_bytes(process: psutil.Process) -> int | None:

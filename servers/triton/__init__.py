@@ -12,6 +12,7 @@ from servers.contract import Engine, Environment, Launch, Request, Say, WarmRequ
 from servers.errors import ServerError
 from servers.triton import control, image, layout, python_models, repository
 from servers.triton.knobs import KNOBS
+from servers.triton.memory import memory
 from servers.triton.metrics import METRICS
 
 _HERE = Path(__file__).parent
@@ -198,4 +199,5 @@ ENGINE = Engine(
     program="tritonserver",
     image=" or ".join(image.IMAGES.values()),
     warm_requests=warm_requests,
+    memory=memory,
 )

@@ -6,6 +6,7 @@ from servers.contract import Engine, Environment
 from servers.models import resolve_llm
 from servers.vllm.knobs import KNOBS
 from servers.vllm.launch import launch, prepare, version, warm_requests
+from servers.vllm.memory import memory
 from servers.vllm.metrics import METRICS
 
 ENVIRONMENT = Environment(
@@ -30,4 +31,5 @@ ENGINE = Engine(
     resolve_model=resolve_llm,
     version=version,
     warm_requests=warm_requests,
+    memory=memory,
 )

@@ -15,8 +15,7 @@ from stub_nvml import GIB, Card, Nvml
 from servers import supervisor
 from servers.exporter import ENGINE as EXPORTER
 from servers.exporter.dcgm import METRICS, families
-from servers.exporter.facts import gpu_memory
-from servers.gpus import Gpu, visible
+from servers.gpus import Gpu, held, visible
 
 # Looks at the driver each time a line comes in, and writes what it sees as one line.
 LOOKER = """
@@ -151,12 +150,12 @@ def test_the_exporter_gives_a_gpu_s_memory_to_the_instance_whose_process_holds_i
     exporter = supervisor.up(EXPORTER, say=lambda _: None)
 
     samples = scraped(exporter.metrics_url)
-    held = {
+    by_instance = {
         (labels["instance"], labels["gpu"]): value
         for name, labels, value in samples
         if name == "lab_instance_gpu_memory_bytes"
     }
-    assert held == {("one", "0"): 5 * GIB, ("one", "1"): GIB, ("two", "1"): 4 * GIB}
+    assert by_instance == {("one", "0"): 5 * GIB, ("one", "1"): GIB, ("two", "1"): 4 * GIB}
     used = [(labels, value) for name, labels, value in samples if name == "DCGM_FI_DEV_FB_USED"]
     assert used[1] == (
         {
@@ -196,7 +195,7 @@ def gpu(index, uuid, processes=()):
 
 def test_a_gpu_on_which_no_process_of_the_instance_is_known_has_no_number():
     gpus = [gpu(0, "GPU-a", {5: 100, 6: 10, 9: 1}), gpu(1, "GPU-b", {9: 1}), gpu(2, "GPU-c")]
-    assert gpu_memory({5, 6}, gpus) == {0: 110}
+    assert held({5, 6}, gpus) == {0: 110}
 
 
 @pytest.mark.parametrize(

@@ -53,19 +53,25 @@ _started: list[str] = []
 _drawn: list[str] = []
 
 
-def up(engine: str, **settings: Value) -> Instance:
+def up(engine: str, *, cold: bool = False, **settings: Value) -> Instance:
     """Start an engine (or use the one that runs so already) and wait until it answers.
 
     `settings` are knobs by the lab's names, such as `max_num_seqs=4`. Prometheus is started with
-    it, so that the engine's own numbers are kept as well.
+    it, so that the engine's own numbers are kept as well. With `cold` one that runs is stopped
+    first, and the new one is not warmed up.
     """
     words = [f"{knob}={knobs.show(value)}" for knob, value in settings.items()]
-    print("$ lab up", engine, *(f"--set {word}" for word in words))
+    flags = [*(f"--set {word}" for word in words), *(["--no-warmup"] if cold else [])]
+    print("$ lab up", engine, *flags)
     kind = services.find(engine)
     before = _alive()
     try:
         services.watch(_quiet)
-        instance = experiment.ensure_instance(kind, _say, settings=knobs.parse(kind, words))
+        if cold:
+            supervisor.down(engine, say=_quiet)
+        instance = experiment.ensure_instance(
+            kind, _say, settings=knobs.parse(kind, words), warm=not cold
+        )
     finally:
         # Also when the start fails: the last cell stops what did come up.
         _started.extend(sorted(_alive() - before - set(_started)))

@@ -14,6 +14,7 @@ import typer
 
 from lab import services, tables
 from lab.errors import LabError
+from lab.plan import plan_command
 from lab.run_command import run_command
 from lab.terminal import (
     Cold,
@@ -49,6 +50,9 @@ def up(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     way: WayOfRunning = None,
     cold: Cold = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start it although `lab plan` says it cannot fit.")
+    ] = False,
 ) -> None:
     """Start an engine (or prometheus, exporter, dashboard), wait until it answers, and warm it up.
 
@@ -72,6 +76,7 @@ def up(
             way=way,
             replace_other=True,
             warm=not cold,
+            force=force,
             say=say,
         )
     say(f"{instance.name} answers at {instance.base_url}   (log: {instance.log})")
@@ -130,6 +135,7 @@ def down(
 
 
 app.command("run")(guarded(run_command))
+app.command("plan")(guarded(plan_command))
 
 
 @app.command()

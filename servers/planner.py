@@ -110,8 +110,8 @@ def check(
     engine: Engine,
     request: Request,
     say: Say,
-    *,
     replacing: str | None = None,
+    *,
     force: bool = False,
 ) -> None:
     """Raise `ServerError` with the numbers if this instance cannot fit here; say what may not.
@@ -131,8 +131,8 @@ def check(
         say(f"warning: {words} Started all the same (--force).")
         return
     raise ServerError(
-        f"{words} Nothing was started. `lab plan {engine.name}` shows the numbers; it is an "
-        "estimate, and --force starts it all the same."
+        f"{words} Nothing was started. `lab plan {engine.name}` shows the numbers. They are "
+        f"estimates: `lab up {engine.name} … --force` starts it all the same."
     )
 
 
@@ -196,7 +196,7 @@ def _gpus(asked: Sequence[Wanted], here: Here) -> tuple[list[str], list[str]]:
         on_it = [one for one in asked if one.memory is not None and place < one.memory.gpus]
         if gpu.free_bytes is None or gpu.total_bytes is None or not on_it:
             continue
-        takes = sum(_taken(one, gpu, later=False) for one in on_it)
+        takes = sum(taken(one, gpu, later=False) for one in on_it)
         there = f"{show(gpu.free_bytes)} of GPU {gpu.index}'s {show(gpu.total_bytes)} are free"
         for one in on_it:
             left = kv_cache_bytes(one, gpu)
@@ -211,12 +211,13 @@ def _gpus(asked: Sequence[Wanted], here: Here) -> tuple[list[str], list[str]]:
                 f"{_names(on_it)} will take at least {show(takes)} of GPU {gpu.index}, and "
                 f"{there}: {show(takes - gpu.free_bytes)} too little."
             )
-        elif sum(_taken(one, gpu, later=True) for one in on_it) > gpu.free_bytes:
+        elif sum(taken(one, gpu, later=True) for one in on_it) > gpu.free_bytes:
             warnings.append(f"{_names(on_it)} may run out of GPU memory under full load: {there}.")
     return refusals, warnings
 
 
-def _taken(one: Wanted, gpu: Gpu, later: bool) -> int:
+def taken(one: Wanted, gpu: Gpu, later: bool) -> int:
+    """Bytes that an instance takes of this GPU: its share of it, or the sum of its parts."""
     memory = one.memory
     assert memory is not None and gpu.total_bytes is not None
     if memory.gpu_share is not None:

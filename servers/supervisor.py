@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from servers import (
@@ -21,6 +22,7 @@ from servers import (
     instances,
     knobs,
     paths,
+    planner,
     ports,
     readiness,
     starting,
@@ -51,6 +53,7 @@ def up(
     way: Way | None = None,
     replace_other: bool = False,
     warm: bool = True,
+    force: bool = False,
     say: Say = print,
 ) -> Instance:
     """Have an instance of the engine running, ready and warm; returns it.
@@ -61,7 +64,8 @@ def up(
     `settings` need hold only the knobs that differ from their defaults. `way` is how to run it;
     left out, the first of the engine's ways that can be had here. With `warm` one that was not
     warmed up is (`servers.warmup`); without it nothing is done to warm it, nor is one that was
-    warmed started anew.
+    warmed started anew. One that cannot fit into the memory that is here is refused before
+    anything is started or stopped (`servers.planner`), unless `force`.
     Raises `ServerError` for bad input, a name in use with other settings, a port in use, an
     engine that cannot be installed, ends while loading, never gets ready or does not answer its
     warm-up; nothing that was started is left running then. Ctrl-C while it loads stops it.
@@ -77,10 +81,11 @@ def up(
     asked = replace(asked, way=chosen.way, program=chosen.program, python=python)
     asked = replace(asked, model=_resolve(engine, model, say))
     asked = replace(asked, served_name=_served_name(engine, asked.model))
+    fits = partial(planner.check, engine, asked, say, force=force)
     targets.remove_stale_clients()
     for attempt in range(1, _STARTS + 1):
         try:
-            return _up(engine, asked, ports or {}, replace_other, warm, say)
+            return _up(engine, asked, ports or {}, replace_other, warm, fits, say)
         except PortTakenError as error:
             if ports or attempt == _STARTS:
                 raise
@@ -94,10 +99,11 @@ def _up(
     ports: Mapping[str, int],
     replace_other: bool,
     warm: bool,
+    fits: Callable[[str | None], None],
     say: Say,
 ) -> Instance:
     """One attempt: adopt what runs, or start it, wait until it is ready, and warm it up."""
-    instance, process = _adopt_or_start(engine, asked, ports, replace_other, say)
+    instance, process = _adopt_or_start(engine, asked, ports, replace_other, fits, say)
     if process is None:
         instance = _adopted(engine, instance, say)
         if not warm and instance.warmup is not None:
@@ -173,6 +179,7 @@ def _adopt_or_start(
     asked: Request,
     asked_ports: Mapping[str, int],
     replace_other: bool,
+    fits: Callable[[str | None], None],
     say: Say,
 ) -> tuple[Instance, subprocess.Popen[bytes] | None]:
     """The live instance of that name and `None`, or a new one and its process."""
@@ -190,9 +197,11 @@ def _adopt_or_start(
                         f"{name!r} already runs otherwise: {differing.words}. Run `lab down "
                         f"{name}` first, or start this one beside it with `--name {name}-2`."
                     )
+                fits(name)
                 why = f"runs otherwise ({differing.words}); stopping it to start anew"
             elif not stopping.left_of(name, current):
                 stopping.forget(name, current)
+                fits(None)
                 return starting.start(engine, asked, asked_ports, say)
             else:
                 why, differing = "its first process is gone; stopping what it left", None

@@ -1,0 +1,208 @@
+"""What every engine that answers owes, whichever it is: a new one in the catalogue is tested here.
+
+One start an engine, with one client and then with 32, until `kill -9` ends it under load.
+"""
+
+import io
+import ipaddress
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from dashboard.engine_side import mean_batches
+from lab import experiment, services
+from lab.load import Load, protocol_for
+from loadtests.asking import PromptFlags
+from measure.store import Run
+from measure.warmup import Warmup
+from measure.window import Window
+from servers import instances, processes, supervisor
+from servers.catalog import ENGINES
+from servers.contract import Engine
+from servers.instances import Instance
+
+pytestmark = pytest.mark.engine
+
+ANSWERING = sorted(name for name, engine in ENGINES.items() if engine.protocols)
+CLIENTS = 32
+UNDER_LOAD_S = 3.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A lab of its own, whose Prometheus all engines share; stopped whatever happens."""
+    folder = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVING_LAB_HOME", str(folder / "home"))
+        patch.setenv("SERVING_LAB_RUNS", str(folder / "runs"))
+        # Before the first engine: its first samples are wanted too.
+        services.watch(lambda _: None)
+        yield folder
+        supervisor.down(say=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Life:
+    """An engine from its start to its end."""
+
+    engine: Engine
+    instance: Instance
+    listening: set[tuple[str, int]]
+    quiet: list[Run]
+    busy: list[Run]
+    killed_s: float
+    ps: str
+    down: str
+    left_listening: list[int]
+    memory_files: set[str]
+
+
+@pytest.fixture(scope="module", params=ANSWERING)
+def life(request: pytest.FixtureRequest, home: Path) -> Life:
+    engine = ENGINES[request.param]
+    spoken = {
+        one for one in ("chat", "completion", "classify") if protocol_for(one, engine.protocols)
+    }
+    # One scenario of those that generate, and the classifier's.
+    scenarios = sorted(spoken - ({"chat"} if "completion" in spoken else set()), reverse=True)
+    model = "tiny" if scenarios != ["classify"] and engine.resolve_model else None
+    instance = experiment.ensure_instance(engine, lambda _: None, model=model)
+    quiet, busy = [], []
+    killer = Killer(instance, home / "runs")
+    for scenario in scenarios:
+        quiet.append(drive(engine, instance, scenario, 1))
+        listening = sockets(instance)
+        if scenario == scenarios[-1]:
+            killer.start()
+        busy.append(drive(engine, instance, scenario, CLIENTS))
+    killer.join()
+    ps, down = lab("ps"), lab("down", instance.name)
+    left = [port for _, port in listening if processes.listeners(port)]
+    killed_s = killer.killed_s - busy[-1].manifest["epoch_s"]
+    return Life(
+        engine, instance, listening, quiet, busy, killed_s, ps, down, left, killer.memory_files
+    )
+
+
+class Killer(threading.Thread):
+    """`kill -9` of the first process, when a run has been answered for some seconds."""
+
+    def __init__(self, instance: Instance, runs: Path) -> None:
+        super().__init__(daemon=True)
+        self._instance, self._runs = instance, runs
+        self._known: set[Path] = set()
+        self.killed_s = 0.0
+        self.memory_files: set[str] = set()
+
+    def start(self) -> None:
+        self._known = set(self._runs.iterdir())
+        super().start()
+
+    def run(self) -> None:
+        while not any(
+            list(new.glob("shards/*")) for new in set(self._runs.iterdir()) - self._known
+        ):
+            time.sleep(0.1)
+        time.sleep(1.0 + UNDER_LOAD_S)
+        self.memory_files = processes.shared_memory(instances.members(self._instance))
+        self.killed_s = time.time()
+        os.kill(self._instance.pid, signal.SIGKILL)
+
+
+def drive(engine: Engine, instance: Instance, scenario: str, users: int) -> Run:
+    load = Load(
+        scenario,
+        duration_s=4.0 if users == 1 else 8.0,
+        warmup=Warmup("fixed", 1.0),
+        users=users,
+        prompts=PromptFlags(output_tokens=None if scenario == "classify" else "8"),
+    )
+    return experiment.run(engine, instance, load, Console(file=io.StringIO(), width=160)).run
+
+
+def lab(*argv: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "lab", *argv], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def sockets(instance: Instance) -> set[tuple[str, int]]:
+    """The TCP addresses that its processes listen on."""
+    pids = {member.pid for member in instances.members(instance)}
+    return {
+        (one.laddr.ip, one.laddr.port)
+        for one in psutil.net_connections(kind="tcp")
+        if one.status == psutil.CONN_LISTEN and one.pid in pids
+    }
+
+
+def is_loopback(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def test_it_is_warmed_up_unless_it_has_no_model(life: Life):
+    assert (life.instance.warmup is not None) == (life.engine.warm_requests is not None)
+    assert (life.engine.warm_requests is not None) == (life.engine.environment is not None)
+
+
+def test_its_usual_load_is_answered_without_a_failure_by_one_client_and_by_many(life: Life):
+    for run in (*life.quiet, *life.busy[:-1]):
+        assert run.finished
+        assert run.summary["requests"]["failed"] == 0, run.summary["requests"]["by_error"]
+        assert run.summary["requests"]["ok"] > 0
+    early = [
+        row for row in life.busy[-1].records.to_pylist() if row["done_s"] < life.killed_s - 0.2
+    ]
+    assert len(early) >= CLIENTS
+    assert {row["status"] for row in early} == {"ok"}
+
+
+def test_it_listens_on_this_machine_only_at_ports_that_it_declared_or_the_kernel_chose(life: Life):
+    assert all(is_loopback(address) for address, _ in life.listening), life.listening
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    declared = set(life.instance.ports.values())
+    assert next(iter(life.instance.ports.values())) in {port for _, port in life.listening}
+    assert {port for _, port in life.listening if not low <= port <= high} <= declared
+
+
+def test_many_clients_are_computed_together_by_its_own_metrics(life: Life):
+    if life.engine.environment is None:
+        pytest.skip("it computes nothing")
+    for quiet, busy in zip(life.quiet, life.busy, strict=True):
+        end_s = life.killed_s if busy is life.busy[-1] else busy.window.end_s
+        window = Window(busy.window.start_s, end_s)
+        alone = dict(mean_batches(quiet.server_metrics, life.engine.metrics, quiet.window))
+        together = dict(mean_batches(busy.server_metrics, life.engine.metrics, window))
+        assert together, f"no metric of {life.engine.name} tells its batch"
+        assert all(together[title] > 1.5 * alone[title] for title in together), (alone, together)
+
+
+def test_killed_under_load_it_fails_the_rest_of_the_run_and_is_not_called_running(life: Life):
+    counts = life.busy[-1].summary["requests"]
+    assert life.busy[-1].finished
+    assert counts["failed"] > 0
+    assert sum(counts["by_error"].values()) == counts["failed"]
+    (line,) = [one for one in life.ps.splitlines() if one.startswith(f"{life.instance.name} ")]
+    assert "unhealthy" in line or "dead" in line
+
+
+def test_down_leaves_no_process_no_port_and_no_shared_memory(life: Life):
+    assert life.instance.name in life.down
+    assert instances.members(life.instance) == []
+    assert life.left_listening == []
+    assert [file for file in life.memory_files if Path(file).exists()] == []
+    prefix = life.instance.shm_prefix
+    assert prefix is None or list(Path("/dev/shm").glob(f"{prefix}*")) == []
+    assert instances.load(life.instance.name) is None

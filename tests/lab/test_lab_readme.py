@@ -16,6 +16,10 @@ from loadtests.options import Options, check
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 SECTION = re.search(r"^## Loads$(.*?)^## ", README.read_text(), re.DOTALL | re.MULTILINE)
+LOOPS = re.findall(
+    r"^    for engine in (.*); do\n +lab (run [^;]*);", README.read_text(), re.MULTILINE
+)
+EACH = [command.replace("$engine", name) for names, command in LOOPS for name in names.split()]
 COMMANDS = re.findall(r"^    lab (run .*)$", SECTION[1], re.MULTILINE) if SECTION else []
 
 
@@ -80,13 +84,14 @@ def make_trace_run():
     return make
 
 
-def test_the_readme_shows_every_kind_of_arrival_and_of_prompt():
+def test_the_readme_shows_every_kind_of_arrival_of_prompt_and_of_engine():
+    assert len(LOOPS) == 2 and len(EACH) >= 9
     shown = " ".join(COMMANDS)
     for word in ("gamma", "ramp", "steps", "spike", "diurnal", "trace", "--turns", "--dataset"):
         assert word in shown
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *EACH])
 def test_a_load_of_the_readme_can_be_driven(command, files, monkeypatch):
     loads = []
 

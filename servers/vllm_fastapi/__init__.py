@@ -5,8 +5,9 @@ from servers.models import resolve_llm
 from servers.vllm import ENVIRONMENT
 from servers.vllm.knobs import KNOBS
 from servers.vllm.launch import prepare, version
+from servers.vllm.memory import memory
 from servers.vllm.metrics import METRICS
-from servers.vllm_fastapi.launch import launch
+from servers.vllm_fastapi.launch import launch, warm_requests
 
 ENGINE = Engine(
     name="vllm-fastapi",
@@ -21,4 +22,6 @@ ENGINE = Engine(
     environment=ENVIRONMENT,
     resolve_model=resolve_llm,
     version=version,
+    warm_requests=warm_requests,
+    memory=memory,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from servers import paths
-from servers.contract import Launch, Request
+from servers.contract import Launch, Request, WarmRequest
 from servers.vllm.launch import engine_arguments
 from servers.vllm.launch import launch as launch_vllm
 
@@ -19,3 +19,15 @@ def launch(request: Request) -> Launch:
         *engine_arguments(request),
     )
     return replace(own, argv=argv, env={**own.env, "PYTHONPATH": str(paths.ROOT)})
+
+
+def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
+    """A short chat, shorter than a block of the KV cache: no prefix is found again."""
+    body = {
+        "model": request.served_name,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_tokens": 8,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    return (WarmRequest("/v1/chat/completions", body),)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
@@ -28,9 +28,16 @@ class Stream(StreamingResponse):
 
 
 async def frames(
-    asked: ChatRequest, request_id: str, first: RequestOutput, later: AsyncIterator[RequestOutput]
+    asked: ChatRequest,
+    request_id: str,
+    first: RequestOutput,
+    later: AsyncIterator[RequestOutput],
+    count: Callable[[int], None],
 ) -> AsyncIterator[bytes]:
-    """The events of an answer: the role, the pieces of text, usage if asked for, `[DONE]`."""
+    """The events of an answer: the role, the pieces of text, usage if asked for, `[DONE]`.
+
+    `count` is told of the tokens as they come.
+    """
     options = asked.stream_options
     created, counted = int(time.time()), 0
 
@@ -45,6 +52,7 @@ async def frames(
             async for output in _from(first, later):
                 (piece,) = output.outputs
                 counted += len(piece.token_ids)
+                count(len(piece.token_ids))
                 delta = {"content": piece.text}
                 document = chunk(choices=[_choice("delta", delta, piece.finish_reason)])
                 if options and options.continuous_usage_stats:
@@ -58,9 +66,10 @@ async def frames(
         yield b"data: [DONE]\n\n"
 
 
-def whole(model: str, request_id: str, output: RequestOutput) -> dict:
+def whole(model: str, request_id: str, output: RequestOutput, count: Callable[[int], None]) -> dict:
     """The answer that is not streamed, from the engine's one and final output."""
     (answer,) = output.outputs
+    count(len(answer.token_ids))
     message = {"role": "assistant", "content": answer.text}
     return {
         "id": request_id,

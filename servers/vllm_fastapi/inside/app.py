@@ -7,14 +7,16 @@ them share every step of the model.
 
 import asyncio
 import uuid
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from vllm import __version__
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from servers.middleware import ModelMetrics, PrometheusMiddleware, add_tokens
 from servers.vllm_fastapi.inside import answers, errors
 from servers.vllm_fastapi.inside.chat import ChatRequest, Conversation
 
@@ -23,6 +25,9 @@ def make_app(engine: AsyncLLM, model: str) -> FastAPI:
     """The application: chat completions of `engine` under the name `model`."""
     app = FastAPI(title="vLLM FastAPI", version=__version__)
     errors.install(app)
+    # In the registry that vLLM's own families are in, so that /metrics shows both.
+    own_metrics = ModelMetrics()
+    app.add_middleware(PrometheusMiddleware, metrics=own_metrics)
     conversation = Conversation(engine)
 
     @app.post("/v1/chat/completions")
@@ -38,9 +43,10 @@ def make_app(engine: AsyncLLM, model: str) -> FastAPI:
         first = await while_connected(request, anext(outputs))
         if first is None:
             return Response(status_code=499)
+        count = partial(add_tokens, request.scope)
         if asked.stream:
-            return answers.Stream(answers.frames(asked, request_id, first, outputs))
-        return JSONResponse(answers.whole(model, request_id, first))
+            return answers.Stream(answers.frames(asked, request_id, first, outputs, count))
+        return JSONResponse(answers.whole(model, request_id, first, count))
 
     @app.get("/v1/models")
     async def models() -> dict:
@@ -62,8 +68,7 @@ def make_app(engine: AsyncLLM, model: str) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        # vLLM's own families and those of this server stand in the same registry.
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(own_metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
 

@@ -3,7 +3,8 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
-from vllm import SamplingParams, TokensPrompt
+from vllm import SamplingParams
+from vllm.inputs import TokensInput, tokens_input
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -88,7 +89,7 @@ class Conversation:
         self._max_model_len = engine.model_config.max_model_len
         self._defaults = engine.model_config.get_diff_sampling_param()
 
-    def prompt(self, asked: ChatRequest) -> TokensPrompt:
+    def prompt(self, asked: ChatRequest) -> TokensInput:
         """The conversation as the model was trained to read it, up to where its answer begins.
 
         The template brings its own special tokens; to add the tokenizer's again would double
@@ -102,8 +103,7 @@ class Conversation:
         except Exception as error:
             # A template is a program of the model's author: it may refuse an order of roles.
             raise Refused(f"The model's chat template refuses these messages: {error}") from error
-        tokens = self._tokenizer.encode(text, add_special_tokens=False)
-        return TokensPrompt(prompt_token_ids=tokens)
+        return tokens_input(self._tokenizer.encode(text, add_special_tokens=False))
 
     def sampling(self, asked: ChatRequest, prompt_tokens: int) -> SamplingParams:
         """How the answer is drawn; raises `Refused` if prompt and answer are too long together."""

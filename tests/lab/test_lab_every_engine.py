@@ -28,12 +28,15 @@ from measure.warmup import Warmup
 from measure.window import Window
 from servers import instances, processes, supervisor
 from servers.catalog import ENGINES
-from servers.contract import Engine
+from servers.contract import Engine, Value
 from servers.instances import Instance
 
 pytestmark = pytest.mark.engine
 
-ANSWERING = sorted(name for name, engine in ENGINES.items() if engine.protocols)
+ANSWERING: dict[str, tuple[str, dict[str, Value]]] = {
+    **{name: (name, {}) for name, engine in sorted(ENGINES.items()) if engine.protocols},
+    "naive fastapi-batcher": ("fastapi-batcher", {"batcher": "polling"}),
+}
 CLIENTS = 32
 UNDER_LOAD_S = 3.0
 
@@ -69,14 +72,15 @@ class Life:
 
 @pytest.fixture(scope="module", params=ANSWERING)
 def life(request: pytest.FixtureRequest, home: Path) -> Life:
-    engine = ENGINES[request.param]
+    name, settings = ANSWERING[request.param]
+    engine = ENGINES[name]
     spoken = {
         one for one in ("chat", "completion", "classify") if protocol_for(one, engine.protocols)
     }
     # One scenario of those that generate, and the classifier's.
     scenarios = sorted(spoken - ({"chat"} if "completion" in spoken else set()), reverse=True)
     model = "tiny" if scenarios != ["classify"] and engine.resolve_model else None
-    instance = experiment.ensure_instance(engine, lambda _: None, model=model)
+    instance = experiment.ensure_instance(engine, lambda _: None, settings=settings, model=model)
     quiet, busy = [], []
     killer = Killer(instance, home / "runs")
     for scenario in scenarios:

@@ -229,7 +229,7 @@ PANELS = (
         "quantile",
         "Time a request waits in the engine before it is computed.",
         (
-            Part("queue_time"),
+            Part("queue_time", over="requests_ok"),
             Part("classify_queue_time", "classify", over="classify_requests_ok"),
         ),
     ),
@@ -252,6 +252,7 @@ PANELS = (
         "Mean over the rate window of what one step computes: tokens where an engine batches "
         "continuously, whole requests where it batches requests.",
         (
+            Part("batch_size", "requests a batch"),
             Part("iteration_tokens", "tokens a step"),
             Part("output_tokens", "tokens a step", over="steps"),
             Part("classify_inferences", "texts a batch", over="classify_executions"),
@@ -264,7 +265,7 @@ PANELS = (
         "s",
         "quantile",
         "From a request's arrival in the engine to the end of its answer.",
-        (Part("e2e"), Part("classify_e2e_quantiles", "classify")),
+        (Part("e2e", over="requests_ok"), Part("classify_e2e_quantiles", "classify")),
     ),
     Panel(
         "client_ttft",

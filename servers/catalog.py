@@ -14,6 +14,7 @@ _FOLDERS = (
     "vllm_fastapi",
     "triton",
     "tgi",
+    "bentoml",
     "torchserve",
     "ray_serve",
     "fastapi_batcher",

@@ -7,6 +7,13 @@ from pathlib import Path
 
 from servers.models.build import build
 
+EXAMPLES: tuple[dict[str, object], ...] = (
+    {"input_ids": [101, *range(2000, 2016), 102]},
+    {"input_ids": [101, *range(2000, 2126), 102]},
+    {"text": "A warm-up that is a pleasure to read."},
+)
+"""What its servers may be asked: a short and a long text as token ids, and one as it is."""
+
 
 def classifier(say: Callable[[str], object] = print) -> Path:
     """A folder with `model.onnx`, `tokenizer.json` and `card.json`; made once.

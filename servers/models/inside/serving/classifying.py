@@ -92,6 +92,22 @@ class Classifier:
         (logits,) = self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": mask})
         return logits.tolist()
 
+    def run_each(self, batch):
+        """The same, where a batch that fails is computed again one by one.
+
+        Only those that fail alone get their exception instead of logits.
+        """
+        try:
+            return self.run(batch)
+        except Exception:
+            return [self._alone(ids) for ids in batch]
+
+    def _alone(self, ids):
+        try:
+            return self.run([ids])[0]
+        except Exception as error:
+            return error
+
 
 def answer(logits):
     """What a request is answered, from its logits."""

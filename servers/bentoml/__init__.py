@@ -1,0 +1,24 @@
+"""BentoML: the text classifier as a built bento, with adaptive batching."""
+
+from pathlib import Path
+
+from servers.bentoml.knobs import KNOBS
+from servers.bentoml.launch import launch, prepare, version, warm_requests
+from servers.bentoml.metrics import METRICS
+from servers.contract import Engine, Environment
+
+ENGINE = Engine(
+    name="bentoml",
+    title="BentoML",
+    summary="The text classifier in BentoML: a bento that is built, then served, and batches "
+    "adaptively.",
+    ports={"http": 3000},
+    launch=launch,
+    knobs=KNOBS,
+    metrics=METRICS,
+    protocols=("classify",),
+    environment=Environment(name="bentoml", folder=Path(__file__).parent / "env"),
+    prepare=prepare,
+    version=version,
+    warm_requests=warm_requests,
+)

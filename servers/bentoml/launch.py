@@ -1,0 +1,138 @@
+"""How a BentoML instance is built and started. Pure but for `prepare` and `version`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from servers import environments, models, probe
+from servers.contract import Launch, Request, Say, WarmRequest
+from servers.errors import ServerError
+from servers.models.build import INSIDE
+from servers.models.classifier import EXAMPLES
+
+BENTO = "classifier:lab"
+_HERE = Path(__file__).parent / "inside"
+_SOURCES = (
+    _HERE / "service.py",
+    _HERE / "bentofile.yaml",
+    INSIDE / "serving" / "classifying.py",
+)
+_MODEL_FILES = ("model.onnx", "tokenizer.json", "card.json")
+# The knob, and what the service calls it.
+_ARGUMENTS = {
+    "max_batch_size": "max_batch_size",
+    "max_latency_ms": "max_latency_ms",
+    "instances": "workers",
+    "threads": "threads",
+}
+_BUILD_TIMEOUT_S = 180.0
+
+
+def launch(request: Request) -> Launch:
+    """`bentoml serve` of the bento that `prepare` built.
+
+    BentoML's process manager takes two more ports by itself, free ones on 127.0.0.1, for its own
+    control; no flag can say which.
+    """
+    address = f"http://{request.host}:{request.ports['http']}"
+    words = [
+        word
+        for knob, argument in _ARGUMENTS.items()
+        for word in ("--arg", f"{argument}={request.settings[knob]}")
+    ]
+    return Launch(
+        argv=(
+            *(str(_python(request)), "-m", "bentoml", "serve", BENTO),
+            *("--host", request.host, "--port", str(request.ports["http"])),
+            *words,
+        ),
+        env={
+            **_environment(request.workspace),
+            "OMP_NUM_THREADS": str(request.settings["threads"]),
+            "TOKENIZERS_PARALLELISM": "false",
+        },
+        base_url=address,
+        ready_url=f"{address}/readyz",
+        metrics_url=f"{address}/metrics",
+        ready_timeout_s=90.0,
+        stop_grace_s=20.0,
+    )
+
+
+def prepare(request: Request, say: Say) -> None:
+    """Build the bento with `bentoml build`, into a store of this instance's own.
+
+    Raises `ServerError` with the last lines of what it said if that fails.
+    """
+    workspace = request.workspace
+    context = workspace / "build"
+    for old in (context, workspace / "home", workspace / "tmp"):
+        shutil.rmtree(old, ignore_errors=True)
+    (workspace / "tmp").mkdir(parents=True)
+    (context / "model").mkdir(parents=True)
+    for source in _SOURCES:
+        shutil.copy(source, context)
+    for name in _MODEL_FILES:
+        shutil.copy(models.classifier(say) / name, context / "model")
+    say(f"{request.instance}: building the bento {BENTO}")
+    argv = (
+        *(str(_python(request)), "-m", "bentoml", "build"),
+        *("--version", BENTO.partition(":")[2], "--output", "tag", str(context)),
+    )
+    # BentoML looks for uv, and without one would install it.
+    uv = str(Path(environments.find_uv()).parent)
+    environment = {
+        **os.environ,
+        **_environment(workspace),
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PATH": os.pathsep.join([uv, os.environ.get("PATH", "")]),
+    }
+    try:
+        ended = subprocess.run(
+            argv, cwd=workspace, env=environment, capture_output=True, text=True,
+            timeout=_BUILD_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerError(f"The bento {BENTO} cannot be built: {error}.") from None
+    if ended.returncode != 0:
+        said = f"{ended.stdout}\n{ended.stderr}".strip().splitlines()[-8:]
+        last = "\n".join(f"  | {line}" for line in said)
+        raise ServerError(f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{last}")
+
+
+def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
+    """The classifier's examples."""
+    return tuple(WarmRequest("/classify", body) for body in EXAMPLES)
+
+
+def version(base_url: str) -> str | None:
+    """The version of BentoML that a running service says; `None` if it does not answer."""
+    document = probe.get_json(f"{base_url}/docs.json")
+    try:
+        found = re.search(r"BentoML-(\d[\w.]*)", document["info"]["description"])
+    except (KeyError, TypeError):
+        return None
+    return found[1] if found else None
+
+
+def _environment(workspace: Path) -> Mapping[str, str]:
+    """Its store, its metrics and its temporary files in the workspace, and no usage data sent.
+
+    (`1` would not do: BentoML takes only the word `true` for yes.)
+    """
+    return {
+        "BENTOML_HOME": str(workspace / "home"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "TMPDIR": str(workspace / "tmp"),
+    }
+
+
+def _python(request: Request) -> Path:
+    if request.python is None:
+        raise ValueError("BentoML needs its environment's Python")
+    return request.python

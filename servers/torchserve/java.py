@@ -67,7 +67,7 @@ def _candidates() -> Iterator[Path]:
     on_path = shutil.which("java", path=os.environ.get("PATH", ""))
     if on_path:
         yield Path(on_path)
-    yield from sorted(_folder().glob("usr/lib/jvm/java-*/bin/java"))
+    yield from sorted({java.resolve() for java in _folder().glob("usr/lib/jvm/java-*/bin/java")})
 
 
 def _folder() -> Path:

@@ -21,7 +21,7 @@ def instances_table(found: Sequence[Instance]) -> Table:
     """`lab ps`: every instance as it is now."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "engine", "state", "address", "model", "memory", "up", "settings"):
-        wraps = column in ("model", "settings")
+        wraps = column in ("address", "model", "settings")
         table.add_column(column, no_wrap=not wraps, overflow="fold")
     for one in found:
         state = instances.status(one)

@@ -12,7 +12,7 @@ from servers.instances import Instance
 
 @pytest.mark.parametrize("state", ["running", "unhealthy", "dead"])
 def test_the_state_is_whole_beside_a_long_address(state, monkeypatch):
-    ports = {name: 8000 for name in ("http", "management", "metrics", "grpc", "grpc_management")}
+    ports = dict.fromkeys(("http", "management", "metrics", "grpc", "grpc_management"), 8000)
     instance = Instance(
         name="torchserve", engine="torchserve", pid=1, create_time=1.0, argv=(), ports=ports,
         host="127.0.0.1", base_url="http://127.0.0.1:8000/predictions", ready_url="",
@@ -24,4 +24,3 @@ def test_the_state_is_whole_beside_a_long_address(state, monkeypatch):
     out = io.StringIO()
     Console(file=out, width=100).print(tables.instances_table([instance]))
     assert f" {state} " in out.getvalue()
-    assert "http://127.0.0.1:8000/predictions" in out.getvalue()

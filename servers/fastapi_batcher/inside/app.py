@@ -35,6 +35,7 @@ from servers.middleware import ModelMetrics, PrometheusMiddleware
 
 MAX_REQUESTS = 256
 """In one list, streamed or as a job."""
+MAX_BODY_BYTES = 4 << 20
 _CLIENT_LEFT = Response(status_code=499)
 _LATER = {"Retry-After": "1"}
 _PATIENCE_S = 0.02
@@ -149,6 +150,7 @@ def make_app(settings: Settings, model: Path, jobs: Path) -> FastAPI:
         title="FastAPI batcher",
         lifespan=lifespan,
         openapi_url=None,
+        max_body_size=MAX_BODY_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service

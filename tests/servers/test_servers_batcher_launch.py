@@ -1,0 +1,65 @@
+"""The FastAPI batcher's command line, as text; nothing is started."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from servers import knobs, paths
+from servers.contract import Request
+from servers.errors import ServerError
+from servers.fastapi_batcher import ENGINE
+from servers.fastapi_batcher.launch import prepare
+
+
+def request(**settings) -> Request:
+    return Request(
+        instance="one",
+        settings=knobs.complete(ENGINE, settings),
+        model=None,
+        served_name="fastapi-batcher",
+        ports={"http": 8030},
+        host="127.0.0.1",
+        workspace=Path("/lab/work/one"),
+        python=Path("/envs/fastapi-batcher/bin/python"),
+        device="cpu",
+    )
+
+
+def test_the_command():
+    assert list(ENGINE.launch(request()).argv) == shlex.split(
+        "/envs/fastapi-batcher/bin/python -m servers.fastapi_batcher.inside "
+        "--host 127.0.0.1 --port 8030 --model /lab/work/one/model "
+        "--jobs /lab/work/one/jobs.sqlite3 --batcher deadline --max-batch-size 64 "
+        "--max-queue-delay-us 5000 --poll-interval-us 10000 --max-queue-size 256 "
+        "--instances 1 --threads 1"
+    )
+
+
+def test_every_knob_reaches_the_command():
+    asked = {"batcher": "polling", "max_batch_size": 3, "max_queue_delay_us": 7,
+             "poll_interval_us": 11, "max_queue_size": 13, "instances": 17, "threads": 19}  # fmt: skip
+    argv = ENGINE.launch(request(**asked)).argv
+    for knob in ENGINE.knobs:
+        assert argv[argv.index(knob.flag) + 1] == str(asked[knob.name])
+
+
+def test_the_application_finds_the_project_and_nothing_of_the_users_python():
+    env = ENGINE.launch(request()).env
+    inside = paths.ROOT / "servers" / "models" / "inside"
+    assert env["PYTHONPATH"] == f"{paths.ROOT}:{inside}"
+
+
+def test_without_its_environment_it_says_so():
+    with pytest.raises(ServerError, match="environment is needed"):
+        ENGINE.launch(replace(request(), python=None))
+
+
+def test_the_model_is_linked_again_at_every_start(tmp_path, monkeypatch):
+    first, second = tmp_path / "first", tmp_path / "second"
+    asked = replace(request(), workspace=tmp_path)
+    for folder in (first, second):
+        monkeypatch.setattr("servers.models.classifier", lambda say, folder=folder: folder)
+        prepare(asked, print)
+        assert (tmp_path / "model").readlink() == folder

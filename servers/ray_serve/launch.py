@@ -10,6 +10,7 @@ from servers.contract import Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.locks import write_atomically
 from servers.models.build import INSIDE
+from servers.models.classifier import EXAMPLES
 
 HERE = Path(__file__).parent
 # Below Ray's temporary folder: `session/sockets/plasma_store` is the longest.
@@ -65,12 +66,8 @@ def configuration(request: Request, classifier: Path) -> str:
 
 
 def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """A short and a long text as token ids, and one that the server tokenizes."""
-    return (
-        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2016), 102]}),
-        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2126), 102]}),
-        WarmRequest("/classify", {"text": "A warm-up that is a pleasure to read."}),
-    )
+    """The classifier's examples."""
+    return tuple(WarmRequest("/classify", example) for example in EXAMPLES)
 
 
 def version(base_url: str) -> str | None:

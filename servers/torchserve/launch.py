@@ -14,6 +14,7 @@ from servers.contract import Launch, Request, Say, Value, WarmRequest
 from servers.errors import ServerError
 from servers.locks import write_atomically
 from servers.models.build import INSIDE
+from servers.models.classifier import EXAMPLES
 from servers.torchserve import java, metrics
 
 MODEL = "classify"
@@ -145,12 +146,8 @@ def model_configuration(settings: Mapping[str, Value]) -> str:
 
 
 def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """A short and a long text as token ids, and one that the server tokenizes."""
-    return (
-        WarmRequest(f"/{MODEL}", {"input_ids": [101, *range(2000, 2016), 102]}),
-        WarmRequest(f"/{MODEL}", {"input_ids": [101, *range(2000, 2126), 102]}),
-        WarmRequest(f"/{MODEL}", {"text": "A warm-up that is a pleasure to read."}),
-    )
+    """The classifier's examples."""
+    return tuple(WarmRequest(f"/{MODEL}", example) for example in EXAMPLES)
 
 
 def version(base_url: str) -> str | None:

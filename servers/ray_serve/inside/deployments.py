@@ -6,7 +6,6 @@ the first tokens of a text, so it answers sooner and knows less.
 """
 
 import asyncio
-import logging
 import random
 
 import loopback  # noqa: F401
@@ -15,8 +14,6 @@ from classifying import Classifier, Refused, answer, read, token_ids, tokenizer
 from ray import serve
 from ray.util.metrics import Counter
 from starlette.responses import JSONResponse
-
-_LOG = logging.getLogger("ray.serve")
 
 
 class Batched:
@@ -43,7 +40,7 @@ class Batched:
         return ray.__version__
 
     async def classify(self, ids):
-        """The answer to checked token ids, or an exception's words, for the router."""
+        """The logits of checked token ids, or an error's words, for the router."""
         return await self._batch(ids)
 
     async def _direct(self, ids):
@@ -54,21 +51,8 @@ class Batched:
         # Not in a thread: Ray closes a batch when its delay is over, even while another is being
         # computed, so batches stay small unless that holds up the loop in which they fill.
         self._texts.inc(len(batch))
-        return self._run([ids[: self._cut] for ids in batch])
-
-    def _run(self, batch):
-        """All at once; if that fails each alone, so that only the culprit gets the error."""
-        try:
-            return self._classifier.run(batch)
-        except Exception:
-            _LOG.exception("a batch of %d failed: each is computed alone", len(batch))
-            return [self._alone(ids) for ids in batch]
-
-    def _alone(self, ids):
-        try:
-            return self._classifier.run([ids])[0]
-        except Exception as error:
-            return str(error) or repr(error)
+        found = self._classifier.run_each([ids[: self._cut] for ids in batch])
+        return [repr(one) if isinstance(one, Exception) else one for one in found]
 
 
 class Router:

@@ -28,7 +28,7 @@ class Handler:
         metric.add_or_update(len(requests), [self._name])
         asked = [self._ids(request) for request in requests]
         good = [ids for ids in asked if isinstance(ids, list)]
-        logits = iter(self._run(good) if good else [])
+        logits = iter(self._classifier.run_each(good) if good else [])
         bodies = []
         for index, ids in enumerate(asked):
             context.set_response_content_type(index, "application/json")
@@ -47,17 +47,3 @@ class Handler:
             return token_ids(read(request.get("body") or b""), self._tokenizer)
         except Refused as refused:
             return refused
-
-    def _run(self, batch):
-        """All at once; if that fails each alone, so that only the culprit gets the error."""
-        try:
-            return self._classifier.run(batch)
-        except Exception:
-            logging.exception("a batch of %d failed: each is computed alone", len(batch))
-            return [self._alone(ids) for ids in batch]
-
-    def _alone(self, ids):
-        try:
-            return self._classifier.run([ids])[0]
-        except Exception as error:
-            return error

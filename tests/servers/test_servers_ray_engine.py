@@ -1,0 +1,186 @@
+"""A real Ray Serve with the lab's classifier: what is declared about it is true of it.
+
+One server for all of this file, as the pipeline with its two variants and autoscaling on. The
+direct form, and what every engine owes (ports, kill -9, batches under load), is tested with the
+others.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from servers import instances, processes, supervisor
+from servers.instances import Instance
+from servers.ray_serve import ENGINE
+from servers.ray_serve.metrics import METRICS
+
+pytestmark = pytest.mark.engine
+
+GOOD = {"input_ids": [101, 2307, 3185, 102]}
+SETTINGS = {
+    "pipeline": True,
+    "ab_share": 0.5,
+    "b_tokens": 4,
+    "max_queue_delay_us": 100_000,
+    "autoscale": True,
+    "target_ongoing_requests": 2.0,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVING_LAB_HOME", str(tmp_path_factory.mktemp("ray")))
+        try:
+            yield supervisor.up("ray-serve", settings=SETTINGS, warm=False)
+        finally:
+            supervisor.down(say=lambda _: None)
+
+
+def ask(server: Instance, body: object) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return httpx.post(f"{server.base_url}/classify", content=content, timeout=60)
+
+
+def scrape(server: Instance, concept: str) -> list[tuple[dict[str, str], float]]:
+    """The samples of a declared counter or gauge that its selector keeps."""
+    (metric,) = (one for one in METRICS if one.concept == concept)
+    wanted = {k: (v,) if isinstance(v, str) else v for k, v in metric.selector.items()}
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(httpx.get(str(server.metrics_url)).text)
+        for sample in family.samples
+        if sample.name == metric.name and all(sample.labels.get(k) in v for k, v in wanted.items())
+    ]
+
+
+def value(server: Instance, concept: str) -> float:
+    return sum(value for _, value in scrape(server, concept))
+
+
+def eventually(holds: Callable[[], bool], deadline_s: float = 40) -> bool:
+    end = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.3)
+    return True
+
+
+def test_it_says_which_version_runs(server):
+    pinned = (Path(ENGINE.environment.folder) / "requirements.txt").read_text()
+    assert f"ray[serve]=={server.version} " in pinned or f"ray=={server.version} " in pinned
+
+
+def test_every_process_of_the_node_carries_the_instance_s_mark(server):
+    mark = instances.mark(server)
+    members = instances.members(server)
+    assert len(members) > 6
+    for member in members:
+        assert member.process().environ().get(processes.MARK) == mark
+
+
+def test_its_files_are_in_its_folder_and_none_in_the_user_s_home(server):
+    workspace = Path(server.log).parent
+    for member in instances.members(server):
+        env = member.process().environ()
+        folder = Path(env["RAY_TMPDIR"])
+        assert env["HOME"] == env["TMPDIR"] == env["RAY_TMPDIR"]
+        # Where the lab's own path is too long for a socket, it is removed with the instance.
+        outside = not folder.is_relative_to(workspace)
+        assert server.cleanup == (("rm", "-rf", "--", str(folder)) if outside else None)
+    assert (folder / "session" / "sockets" / "raylet").is_socket()
+
+
+def test_each_variant_answers_its_share_and_is_named(server):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(server, GOOD).json(), range(60)))
+    assert {answer["label"] for answer in answers} == {"positive"}
+    by_variant = {v: sum(a["variant"] == v for a in answers) for v in ("a", "b")}
+    # 60 tosses of a fair coin: outside this in one of 10^8 runs.
+    assert 9 <= by_variant["a"] <= 51
+    assert sum(by_variant.values()) == 60
+
+    def counted() -> dict[str, float]:
+        return {labels["variant"]: value for labels, value in scrape(server, "variant_requests")}
+
+    assert eventually(lambda: counted() == by_variant)
+
+
+def test_b_reads_only_the_beginning_of_a_text(server):
+    head = [101, 2307, 3185, 2204]
+    answers: dict[str, set[str]] = {"a": set(), "b": set()}
+    for tail in ([102], [9202, 6659, 9643, 5409, 102]):
+        wanted = {"a", "b"}
+        while wanted:
+            answer = ask(server, {"input_ids": head + tail}).json()
+            wanted.discard(answer["variant"])
+            answers[answer["variant"]].add(json.dumps(answer["logits"]))
+    assert len(answers["b"]) == 1
+    assert len(answers["a"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "either"),
+        ({"input_ids": []}, "at least one"),
+        ({"input_ids": [101, 30522]}, "30522"),
+        ({"input_ids": [101] * 257}, "257 tokens"),
+        ({"text": ""}, "something in it"),
+        (b"{", "not JSON"),
+    ],
+)
+def test_a_wrong_request_is_a_400_that_names_its_fault(server, body, named):
+    answer = ask(server, body)
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]
+
+
+def test_other_paths_and_methods_are_refused(server):
+    assert httpx.get(f"{server.base_url}/classify").status_code == 405
+    assert httpx.post(f"{server.base_url}/generate").status_code == 404
+
+
+def test_requests_are_computed_together_and_a_wrong_one_fails_alone(server):
+    texts, batches = value(server, "classify_inferences"), value(server, "classify_executions")
+    bodies = [GOOD] * 16 + [{"input_ids": [30522]}] + [{"input_ids": [101, *range(2000, 2200)]}]
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(pool.map(lambda body: ask(server, body), bodies))
+    assert [answer.status_code for answer in answers] == [200] * 16 + [400, 200]
+    assert eventually(lambda: value(server, "classify_inferences") - texts == 17)
+    assert value(server, "classify_executions") - batches < 17
+
+
+def test_replicas_come_under_load_and_the_metrics_show_it(server):
+    assert value(server, "replicas") >= 2
+    before = {"ok": value(server, "requests_ok"), "refused": value(server, "requests_refused")}
+    ask(server, GOOD)
+    ask(server, {})
+    assert eventually(lambda: value(server, "requests_ok") == before["ok"] + 1)
+    assert eventually(lambda: value(server, "requests_refused") == before["refused"] + 1)
+
+    def load(_: int) -> None:
+        end = time.monotonic() + 30
+        while value(server, "replicas") < 3 and time.monotonic() < end:
+            for _ in range(5):
+                ask(server, GOOD)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(load, range(12)))
+    assert value(server, "replicas") >= 3
+    assert value(server, "replicas_target") >= 3
+
+
+def test_every_declared_metric_is_exported_as_declared(server):
+    text = httpx.get(str(server.metrics_url)).text
+    exported = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))
+    assert {metric.name: exported.get(metric.name) for metric in METRICS} == {
+        metric.name: metric.kind for metric in METRICS
+    }

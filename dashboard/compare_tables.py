@@ -7,7 +7,7 @@ import pandas as pd
 
 from dashboard import engine_side, text, units
 from dashboard.engine_side import EngineLine
-from dashboard.quantities import LEVEL_TITLES, quantity
+from dashboard.quantities import LEVEL_TITLES
 from dashboard.units import Unit
 from measure import table
 from measure.compare import Cell, Change, Comparison, Row
@@ -63,7 +63,7 @@ def numbers(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
     for row in comparison.rows:
         if all(cell.value is None for cell in row.cells):
             continue
-        line = {"": _row_title(row)}
+        line = {"": _row_title(row, comparison.titles)}
         for name, cell in zip(names, row.cells, strict=True):
             line[name] = _cell(cell, _UNITS[row.unit])
         if len(names) == 2:
@@ -89,7 +89,10 @@ def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
     """Facts of engine, load and versions that are not the same in all runs."""
     rows = [
         {"": setting.name}
-        | {name: _value(value) for name, value in zip(names, setting.values, strict=True)}
+        | {
+            name: _value(_short(setting.name, value))
+            for name, value in zip(names, setting.values, strict=True)
+        }
         for setting in comparison.settings
     ]
     return pd.DataFrame(rows)
@@ -149,11 +152,10 @@ def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:
     }
 
 
-def _row_title(row: Row) -> str:
+def _row_title(row: Row, titles: Mapping[str, str]) -> str:
     if row.quantile is None:
         return _SCALARS.get(row.metric, row.metric)
-    known = quantity(row.metric)
-    words = known.title if known else row.metric.removesuffix("_s").replace("_", " ").capitalize()
+    words = titles.get(row.metric) or row.metric.removesuffix("_s").replace("_", " ").capitalize()
     return f"{words} {LEVEL_TITLES.get(row.quantile, row.quantile)}"
 
 
@@ -161,7 +163,11 @@ def _cell(cell: Cell, unit: Unit) -> str:
     shown = f"{cell.value:,.0f}" if unit == "count" and cell.value else units.show(cell.value, unit)
     if cell.ci95 is None:
         return shown
-    return f"{shown}  [{units.between(*cell.ci95, unit)}]"
+    # The unit once, where both have the same: five such cells are a line of a terminal.
+    bounds, symbol = units.between(*cell.ci95, unit), shown.partition(" ")[2]
+    if bounds.count(" ") == 1:
+        bounds = bounds.removesuffix(f" {symbol}")
+    return f"{shown}  [{bounds}]"
 
 
 def _ratio(change: Change | None) -> str:
@@ -174,6 +180,14 @@ def _ratio(change: Change | None) -> str:
         low, high = (units.figures(edge) for edge in change.ratio_ci95)
         words += f"  [{low}–{high}]"
     return words + {True: "  differ", False: "  not told apart", None: ""}[change.apart]
+
+
+def _short(name: str, value: Any) -> Any:
+    """A commit as people name it."""
+    if name != "git_commit" or not isinstance(value, str):
+        return value
+    commit, dash, state = value.partition("-")
+    return f"{commit[:10]}{dash}{state}"
 
 
 def _value(value: Any) -> str:

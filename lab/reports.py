@@ -93,9 +93,10 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     console.print()
     for name, run in zip(names, runs, strict=True):
         console.print(f"{name} {run.run_id}", markup=False)
+    heads = _heads(names, runs)
     for heading, frame in (
-        ("\nWhat differs in engine and load", compare_tables.settings(comparison, names)),
-        ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, names)),
+        ("\nWhat differs in engine and load", compare_tables.settings(comparison, heads)),
+        ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, heads)),
     ):
         console.print(heading, style="bold")
         console.print(_table(frame) if not frame.empty else "nothing")
@@ -106,6 +107,14 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
         console.print(engine_side.NOTE, style="dim")
     for note in (*notes, *(f"warning: {warning}" for warning in comparison.warnings)):
         console.print(note, markup=False, style="yellow")
+
+
+def _heads(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Letters with the instances' names, where these are not all the same."""
+    instances = [str(run.manifest["engine"].get("instance") or "") for run in runs]
+    if len(set(instances)) == 1:
+        return list(names)
+    return [f"{name} {instance}".strip() for name, instance in zip(names, instances, strict=True)]
 
 
 def print_definitions(console: Console, runs: Sequence[Run]) -> None:

@@ -1,7 +1,7 @@
 """Two or more runs side by side: the numbers, what differs between them, what to beware of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
@@ -9,7 +9,7 @@ from measure.errors import MeasureError
 from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval
 from measure.store import Run
 from measure.summary import POOLED, QUANTITIES, sample
-from measure.table import OPEN_LOOP_ONLY
+from measure.table import OPEN_LOOP_ONLY, TITLES, in_one_piece, titles_of
 from measure.verdict import Verdict
 from measure.window import is_open_loop
 
@@ -73,13 +73,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`labels`, `run_ids`, the cells of `rows` and the values of `settings` are in one order."""
+    """`labels`, `run_ids`, the cells of `rows` and the values of `settings` are in one order.
+
+    `titles` are what the latencies among the rows are called here.
+    """
 
     run_ids: tuple[str, ...]
     labels: tuple[str, ...]
     rows: tuple[Row, ...]
     settings: tuple[Setting, ...]
     warnings: tuple[str, ...]
+    titles: Mapping[str, str] = field(default_factory=lambda: TITLES)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -101,6 +105,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         rows=(*_scalar_rows(runs), *_distribution_rows(runs)),
         settings=tuple(item for item in settings if not item.name.startswith("machine.")),
         warnings=tuple(_warnings(runs, settings)),
+        titles=titles_of(*(run.summary for run in runs)),
     )
 
 
@@ -137,6 +142,9 @@ def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
     rows = []
     for name, unit in _SCALARS.items():
         cells = tuple(Cell(_at(run.summary, name)) for run in runs)
+        # Nobody counts the tokens of a classifier, and a row of zeros says nothing.
+        if unit == "tokens/s" and not any(cell.value for cell in cells):
+            continue
         rows.append(Row(name, None, unit, cells, _two(cells, None)))
     return rows
 
@@ -152,6 +160,8 @@ def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
         if not any(fact.get("count") for fact in facts):
             continue
         if metric in OPEN_LOOP_ONLY and not any(is_open_loop(run.manifest) for run in runs):
+            continue
+        if metric == "ttft_s" and in_one_piece(*(run.summary for run in runs)):
             continue
         # Pooled values depend on each other within a request too: no interval of their ratio.
         samples: list[Floats] = []

@@ -57,13 +57,26 @@ def latency_rows(summary: Mapping[str, Any]) -> list[LatencyRow]:
     every answer came in one piece: it is then its E2E. (From the schedule it is not.)
     """
     hidden = set() if summary["offered_rps"] is not None else set(OPEN_LOOP_ONLY)
-    if not summary["chunk_gap_s"]["count"]:
+    titles = titles_of(summary)
+    if in_one_piece(summary):
         hidden.add("ttft_s")
     return [
         LatencyRow(key, title, facts["count"], {name: facts[name] for name in COLUMNS})
-        for key, title in TITLES.items()
+        for key, title in titles.items()
         if (facts := summary[key])["count"] and key not in hidden
     ]
+
+
+def in_one_piece(*summaries: Mapping[str, Any]) -> bool:
+    """Whether all answers of all runs came in one piece: their TTFT is then their E2E."""
+    return not any(summary["chunk_gap_s"]["count"] for summary in summaries)
+
+
+def titles_of(*summaries: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the latencies of these runs are called: of answers in one piece it is not TTFT."""
+    if in_one_piece(*summaries):
+        return {**TITLES, "ttft_from_schedule_s": "E2E from schedule"}
+    return TITLES
 
 
 def rates(summary: Mapping[str, Any]) -> list[Rate]:

@@ -140,6 +140,23 @@ def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (Cell(0.0208, (0.0207, 0.0213)), "20.8 ms  [20.7–21.3]"),
+        (Cell(0.99, (0.9, 1.1)), "990 ms  [900 ms–1.1 s]"),
+        (Cell(1.0, (0.9, 1.0)), "1 s  [900 ms–1 s]"),
+        (Cell(0.5, None), "500 ms"),
+    ],
+)
+def test_a_number_with_its_interval_has_its_unit_once_where_both_have_it(
+    cell: Cell, said: str
+) -> None:
+    row = Row("e2e_s", "p50", "s", (cell,))
+    frame = compare_tables.numbers(Comparison(("a",), ("a",), (row,), (), ()), ["a"])
+    assert list(frame["a"]) == [said]
+
+
+@pytest.mark.parametrize(
     ("ratio", "bounds", "said"),
     [
         (1.0002, (1.0001, 1.0003), "× 1, differ by less than is shown"),

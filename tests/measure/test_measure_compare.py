@@ -13,7 +13,7 @@ STATS = ClientStats(cpu_s=1.0, wall_s=500.0, max_in_flight=3)
 
 @pytest.fixture
 def make_run(tmp_path, make_manifest, make_record):
-    def make(name, ttft_s, count=400, close=True, stats=STATS, **facts):
+    def make(name, ttft_s, count=400, close=True, stats=STATS, in_one_piece=False, **facts):
         engine = {"name": "vllm", "settings": facts.pop("settings", {}), "argv": [name]}
         load = facts.pop("load", {})
         manifest = make_manifest(run_id=name, name=facts.pop("label", name), engine=engine, **facts)
@@ -21,7 +21,9 @@ def make_run(tmp_path, make_manifest, make_record):
         writer = RunWriter.create(tmp_path / name, manifest)
         rng = np.random.default_rng(len(name))
         for sent, wait in enumerate(rng.exponential(ttft_s, count) + 0.001):
-            writer.append(make_record(float(sent), (wait, wait + 0.02, wait + 0.04)))
+            after = (wait,) if in_one_piece else (wait, wait + 0.02, wait + 0.04)
+            tokens = None if in_one_piece else 3
+            writer.append(make_record(float(sent), after, tokens=tokens))
         if close:
             writer.close(stats)
         else:
@@ -45,6 +47,19 @@ def test_runs_stand_side_by_side_with_their_own_numbers(make_run):
     assert row.cells[0].ci95 == tuple(runs[0].summary["ttft_s"]["ci95"]["p90"])
     assert [cell.value for cell in _row(found, "requests.total", None).cells] == [400, 400, 400]
     assert _row(found, "ttft_s", "p999").cells[0].value is None
+
+
+def test_answers_in_one_piece_have_one_latency_and_no_tokens(make_run):
+    open_loop = {"load": {"arrival": {"kind": "poisson", "rate_rps": 1.0}}}
+    pieces = [make_run(name, 0.1, in_one_piece=True, **open_loop) for name in ("a", "b")]
+    found = compare(pieces)
+    metrics = {row.metric for row in found.rows}
+    assert metrics.isdisjoint({"ttft_s", "output_tokens_per_s"})
+    assert metrics >= {"ttft_from_schedule_s", "e2e_s"}
+    assert found.titles["ttft_from_schedule_s"] == "E2E from schedule"
+    streamed = compare([pieces[0], make_run("ccc", 0.1, **open_loop)])
+    assert {"ttft_s", "output_tokens_per_s"} <= {row.metric for row in streamed.rows}
+    assert streamed.titles["ttft_from_schedule_s"] == "TTFT from schedule"
 
 
 def test_a_slower_run_is_told_apart_and_an_equal_one_is_not(make_run):

@@ -107,8 +107,10 @@ class Infer:
 
     async def answer(self, request, began_s):
         """The complete answer, and the others of `best_of`."""
+        # Checked before so many are begun.
+        check_parameters(request.parameters)
         best_of = request.parameters.best_of or 1
-        answers = await asyncio.gather(*(self._one(request, began_s) for _ in range(best_of)))
+        answers = await together([self._one(request, began_s) for _ in range(best_of)])
         best, *others = sorted(answers, key=_mean_logprob, reverse=True)
         return best, others
 
@@ -156,6 +158,16 @@ class Infer:
         if any(part.type != "text" or part.text is None for part in content):
             raise Invalid("image modality is not supported")
         return "".join(part.text for part in content)
+
+
+async def together(work):
+    """The results of all; where one fails, so do all, and the others are ended."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _mean_logprob(answer):

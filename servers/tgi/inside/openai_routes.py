@@ -7,6 +7,7 @@ from contextlib import aclosing
 from documents import KEEP_ALIVE, frame
 from errors import InferError, Invalid
 from http_out import Stream, answer, parse, unless_left
+from infer import together
 from openai_documents import (
     Shell,
     chat_answer,
@@ -80,7 +81,7 @@ class OpenAiRoutes:
         requests = [completion_request(asked, prompt) for prompt in _prompts(asked)]
         if asked.stream:
             return Stream(self._completion_frames(requests, began_s), {})
-        work = asyncio.gather(*(self._infer.answer(one, began_s) for one in requests))
+        work = together([self._infer.answer(one, began_s) for one in requests])
         answers = [best for best, _ in await unless_left(request, work)]
         counts = usage(
             sum(one.input_length for one in answers),

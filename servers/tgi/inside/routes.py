@@ -115,9 +115,14 @@ class Routes:
         return answer(simple_tokens(encoding, asked.inputs))
 
     async def chat_tokenize(self, request, body):
-        """`/chat_tokenize`: the prompt that messages become, and its tokens."""
+        """`/chat_tokenize`: the prompt that messages become, and its tokens; 404 if none."""
         self._infer.metrics.requests.inc()
-        text = self._openai.prompt_of(parse(body, ChatRequest))
+        chat = parse(body, ChatRequest)
+        try:
+            text = self._openai.prompt_of(chat)
+        except InferError as error:
+            self._infer.metrics.failed(error.failure)
+            return answer(error.document(), status=404)
         encoding = await self._infer.encode(text, add_special_tokens=False)
         return answer({"tokenize_response": simple_tokens(encoding, text), "templated_text": text})
 

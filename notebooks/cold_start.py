@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import httpx
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -14,10 +15,13 @@ from dashboard import units
 from dashboard.figures import common, ticks
 from dashboard.theme import lines_for_runs
 from notebooks import kit
-from servers import instances, probe
-from servers.contract import Value
+from servers import instances, paths, probe
+from servers.catalog import ENGINES
+from servers.contract import Request, Value, WarmRequest
+from servers.instances import Instance
 
 _POLL_S = 0.02
+_PATIENCE_S = 60.0
 _HEIGHT = 360
 _PHASES = ("port open", "health 200", "ready", "first answer", "steady")
 
@@ -95,7 +99,7 @@ class Watcher(threading.Thread):
 
     def __init__(self, name: str, health: str) -> None:
         super().__init__(daemon=True)
-        self._name, self._health = name, health
+        self.name, self._health = name, health
         self._began_s = time.time()
         self.over = threading.Event()
         self.port_s: float | None = None
@@ -104,7 +108,7 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         """Until both are known, or `over` is set."""
         while not self.over.is_set() and self.health_s is None:
-            instance = instances.load(self._name)
+            instance = instances.load(self.name)
             if instance is not None and instance.started_s >= self._began_s:
                 port = next(iter(instance.ports.values()))
                 if self.port_s is None and _open(instance.host, port):
@@ -118,6 +122,66 @@ def _open(host: str, port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.2):
         return True
     return False
+
+
+@dataclass(frozen=True)
+class Early:
+    """One request sent with the first health 200: what came of it, and after how many seconds."""
+
+    outcome: str
+    took_s: float
+
+
+def impatient(engine: str, *, health: str, **settings: Value) -> Early:
+    """Start the engine cold and ask it one thing as soon as its health check gives 200."""
+    found: list[Early] = []
+    watcher = Watcher(engine, health)
+    watcher.start()
+    asker = threading.Thread(target=_ask_when_healthy, args=(watcher, found), daemon=True)
+    asker.start()
+    try:
+        kit.up(engine, cold=True, **settings)
+    finally:
+        watcher.join(5.0)
+        watcher.over.set()
+        asker.join(_PATIENCE_S)
+    return found[0] if found else Early("no answer", _PATIENCE_S)
+
+
+def _ask_when_healthy(watcher: Watcher, found: list[Early]) -> None:
+    watcher.join()
+    instance = instances.load(watcher.name)
+    if watcher.health_s is None or instance is None:
+        return
+    request = _first_request(instance)
+    began_s = time.monotonic()
+    try:
+        answer = httpx.post(
+            instance.base_url + request.path, json=dict(request.body), timeout=_PATIENCE_S
+        )
+        outcome = f"HTTP {answer.status_code}"
+    except httpx.HTTPError as error:
+        outcome = type(error).__name__
+    found.append(Early(outcome, time.monotonic() - began_s))
+
+
+def _first_request(instance: Instance) -> WarmRequest:
+    """The first of those that the engine's warm-up would send."""
+    engine = ENGINES[instance.engine]
+    assert engine.warm_requests is not None
+    asked = Request(
+        instance=instance.name,
+        settings=instance.settings,
+        model=instance.model,
+        served_name=instance.served_name,
+        ports=instance.ports,
+        host=instance.host,
+        workspace=paths.workspace(instance.name),
+        python=None,
+        device="cpu",
+        way=instance.way,
+    )
+    return engine.warm_requests(asked)[0]
 
 
 def table(starts: Sequence[Start]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lab import services, tables
+from lab.batch_command import batch_command
 from lab.errors import LabError
 from lab.plan import plan_command
 from lab.run_command import run_command
@@ -135,6 +136,7 @@ def down(
 
 
 app.command("run")(guarded(run_command))
+app.command("batch")(guarded(batch_command))
 app.command("plan")(guarded(plan_command))
 
 

@@ -101,7 +101,7 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
 def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: Say) -> Outcome:
     protocol = protocol_of(engine, load)
     prometheus = services.watch(say)
-    run_dir = _new_folder(new_run_id(instance.name, load.scenario, datetime.now(UTC)))
+    run_dir = new_folder(new_run_id(instance.name, load.scenario, datetime.now(UTC)))
     engine_log = Path(instance.log)
     log_start = engine_log.stat().st_size if engine_log.exists() else 0
     with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
@@ -186,7 +186,7 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     }
 
 
-def _new_folder(run_id: str) -> Path:
+def new_folder(run_id: str) -> Path:
     """A folder that no run has yet; another lab's home may share the runs."""
     folder = runs.root() / run_id
     number = 1

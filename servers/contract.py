@@ -129,6 +129,14 @@ class WarmRequest:
 
 
 @dataclass(frozen=True)
+class OfflineLaunch:
+    """How an engine is run without a server over it, for a batch (`servers.offline`)."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Engine:
     """A kind of server. One folder `servers/<name>/` makes one of these.
 
@@ -150,6 +158,9 @@ class Engine:
     `memory` states what an instance will take, from settings and the model's files alone, so that
     what cannot fit is refused before it is started (`servers.planner`); one that takes next to
     nothing has no such function.
+
+    `offline` says how it answers a file of prompts without a server: called with the file and the
+    descriptor that the job reports on. Left out, the engine has no such form.
 
     `reload` gives a running instance other settings without a restart: called with what runs and
     what is asked, which differ in settings only, it has changed all of them, or nothing and
@@ -178,6 +189,7 @@ class Engine:
     warm_requests: Callable[[Request], tuple[WarmRequest, ...]] | None = None
     memory: Callable[[Request], Memory] | None = None
     reload: Callable[[Request, Request, Say], bool] | None = None
+    offline: Callable[[Request, Path, int], OfflineLaunch] | None = None
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or `None`."""

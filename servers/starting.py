@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +45,8 @@ def start(
     write_atomically(state, instance.to_json())
     say(f"{instance.name}: starting {instance.title} on {request.device}, log {log}")
     try:
-        process = _spawn(launch, request, instances.mark(instance), log)
+        cwd = launch.cwd or request.workspace
+        process = spawn(launch.argv, launch.env, cwd, instances.mark(instance), log)
         started = replace(
             instance, pid=process.pid, create_time=psutil.Process(process.pid).create_time()
         )
@@ -59,20 +60,29 @@ def start(
     return started, process
 
 
-def _spawn(launch: Launch, request: Request, mark: str, log: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    mark: str,
+    log: Path,
+    pass_fds: Collection[int] = (),
+) -> subprocess.Popen[bytes]:
+    """A process in a session of its own that carries `mark` and writes to `log`."""
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
     environment.update(_TELEMETRY_OFF)
-    environment.update(launch.env)
+    environment.update(env)
     environment[MARK] = mark
     with log.open("wb") as output:
         process = subprocess.Popen(
-            launch.argv,
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=launch.cwd or request.workspace,
+            cwd=cwd,
             env=environment,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     stopping.adopt_child(process)
     return process

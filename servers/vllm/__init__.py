@@ -5,7 +5,7 @@ from pathlib import Path
 from servers.contract import Engine, Environment
 from servers.models import resolve_llm
 from servers.vllm.knobs import KNOBS
-from servers.vllm.launch import launch, prepare, version, warm_requests
+from servers.vllm.launch import launch, offline, prepare, version, warm_requests
 from servers.vllm.memory import memory
 from servers.vllm.metrics import METRICS
 
@@ -32,4 +32,5 @@ ENGINE = Engine(
     version=version,
     warm_requests=warm_requests,
     memory=memory,
+    offline=offline,
 )

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from servers import paths
-from servers.contract import Knob, Launch, Request, Say, Value, WarmRequest
+from servers.contract import Knob, Launch, OfflineLaunch, Request, Say, Value, WarmRequest
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
 from servers.vllm.metrics import HISTOGRAM_BUCKETS
@@ -45,6 +45,17 @@ def launch(request: Request) -> Launch:
         ready_timeout_s=600.0,
         stop_grace_s=DRAIN_S + 15.0,
     )
+
+
+def offline(request: Request, prompts: Path, report_fd: int) -> OfflineLaunch:
+    """An offline job over a file of prompts. Raises `ServerError` as `launch` does."""
+    _check(request)
+    argv = (
+        *(str(request.python), "-m", "servers.vllm.inside.batch"),
+        *("--prompts", str(prompts), "--report-fd", str(report_fd)),
+        *engine_arguments(request),
+    )
+    return OfflineLaunch(argv, {**_env(request), "PYTHONPATH": str(paths.ROOT)})
 
 
 def engine_arguments(request: Request) -> tuple[str, ...]:

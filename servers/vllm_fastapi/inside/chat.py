@@ -8,6 +8,7 @@ from vllm.inputs import TokensInput, tokens_input
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from servers.vllm.inside.chat import chat_tokens
 from servers.vllm_fastapi.inside.errors import Refused
 
 
@@ -90,20 +91,12 @@ class Conversation:
         self._defaults = engine.model_config.get_diff_sampling_param()
 
     def prompt(self, asked: ChatRequest) -> TokensInput:
-        """The conversation as the model was trained to read it, up to where its answer begins.
-
-        The template brings its own special tokens; to add the tokenizer's again would double
-        the first one. Without `add_generation_prompt` the model might go on as the user.
-        """
+        """The conversation as tokens, in the model's own chat template."""
         messages = [{"role": one.role, "content": one.text()} for one in asked.messages]
         try:
-            text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
+            return tokens_input(chat_tokens(self._tokenizer, messages))
         except Exception as error:
-            # A template is a program of the model's author: it may refuse an order of roles.
             raise Refused(f"The model's chat template refuses these messages: {error}") from error
-        return tokens_input(self._tokenizer.encode(text, add_special_tokens=False))
 
     def sampling(self, asked: ChatRequest, prompt_tokens: int) -> SamplingParams:
         """How the answer is drawn; raises `Refused` if prompt and answer are too long together."""

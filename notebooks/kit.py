@@ -92,22 +92,29 @@ def load(
     rate: float | None = None,
     warmup: float = 3.0,
     tokens: int = 16,
+    text_tokens: int | None = None,
 ) -> Run:
     """Ask for `tokens` tokens, again and again, for so many seconds.
+
+    With `text_tokens` there is nothing to generate: texts of 2 to so many tokens are to be
+    classified.
 
     With `users` it is a closed loop: a user asks the next time when the answer is there. With
     `rate` it is an open loop: requests come as a Poisson process of so many a second, whatever
     the server does. What is wanted within the first `warmup` seconds does not count. Returns the
     run, which stays in `runs/`.
     """
+    classify = text_tokens is not None
+    flags = {"prompt_tokens": str(text_tokens)} if classify else {"output_tokens": str(tokens)}
     asked = validated(
         Load(
-            "completion",
+            "classify" if classify else "completion",
             float(seconds),
             Warmup("fixed", float(warmup)),
             users=users,
             arrivals=_arrivals(rate),
-            prompts=PromptFlags(output_tokens=str(tokens)),
+            prompts=PromptFlags(**flags),
+            transport="http",
         )
     )
     print("$", _by_hand(asked, instance), flush=True)
@@ -116,9 +123,12 @@ def load(
     run = experiment.run(services.find(instance.engine), instance, asked, console).run
     print("".join(line for line in said.getvalue().splitlines(True) if "warning" in line), end="")
     counts, client = run.summary["requests"], run.summary["client"]
+    speed: tuple[str, units.Unit] = (
+        ("achieved_rps", "rps") if classify else ("output_tokens_per_s", "tok/s")
+    )
     print(
         f"{counts['ok']} answered, {counts['failed']} failed, "
-        f"{units.show(run.summary['output_tokens_per_s'], 'tok/s')}. "
+        f"{units.show(run.summary[speed[0]], speed[1])}. "
         f"Can the client be believed? {'; '.join([client['verdict'], *client['reasons']])}."
     )
     return run
@@ -208,14 +218,16 @@ def values(run: Run, quantity: str = "ttft_s") -> tuple[Floats, Floats]:
     return np.sort(wanted_s), sample(quantity, run.counted, open_loop=open_loop)[0]
 
 
-def down() -> None:
-    """Stop what this notebook started; what ran before it goes on."""
-    for name in reversed(_started):
+def down(*these: Instance) -> None:
+    """Stop what this notebook started, or of that only `these`; what ran before it goes on."""
+    asked = {one.name for one in these}
+    chosen = [name for name in reversed(_started) if name in asked or not these]
+    for name in chosen:
         supervisor.down(name, say=_quiet)
         print(f"$ lab down {name}")
-    if not _started:
+        _started.remove(name)
+    if not chosen:
         print("This notebook started nothing. `lab ps` shows what runs, `lab down` stops it.")
-    _started.clear()
 
 
 def _say(text: str) -> None:

@@ -82,7 +82,7 @@ def _lines(
             title,
             level,
             quantile_bounds(buckets, share),
-            gained.mean * metric.scale if gained.count else math.nan,
+            gained.mean * metric.scale if gained.count and metric.exact_sum else math.nan,
             client.get(level),
         )
         for level, share in LEVELS.items()

@@ -44,7 +44,8 @@ class Metric:
     `kv_cache_usage`, `output_tokens`, `requests_ok`, `batch_size`, …); `name` is exactly what
     stands on `/metrics` (without `_bucket`, `_sum`, `_count`). `scale` turns it into seconds,
     bytes or ratios: microseconds have 1e-6. `selector` keeps the series that carry the concept:
-    label and value, several values match any of them.
+    label and value, several values match any of them. `exact_sum` is false where an engine makes
+    a histogram's sum up from its buckets: its mean is none then.
     """
 
     concept: str
@@ -54,6 +55,7 @@ class Metric:
     help: str
     scale: float = 1.0
     selector: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    exact_sum: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +6,12 @@ import pyarrow as pa
 import pytest
 from dashboard_runs import damage, records, write_run
 
-from dashboard import compare_tables, runs
+from dashboard import compare_tables, engine_side, runs
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, compare
 from servers.catalog import ENGINES
+from servers.contract import Metric
 
 
 def _load(path: Path) -> LoadedRun:
@@ -86,6 +88,26 @@ def test_the_table_has_intervals_and_a_ratio_for_two_runs(tmp_path: Path) -> Non
     assert table.loc["TTFT p50", "second ÷ first"].endswith("differ")
     settings = compare_tables.settings(comparison, ["a", "b"]).set_index("")
     assert list(settings.loc["engine.settings.max_num_seqs"]) == ["16", "1"]
+
+
+def test_a_mean_is_left_out_where_an_engine_makes_the_sum_up_from_its_buckets(
+    tmp_path: Path,
+) -> None:
+    write_run(tmp_path, "a", records(1200))
+    series = [
+        ("x_ms_bucket", [("le", "100")], [0.0, 1000.0]),
+        ("x_ms_bucket", [("le", "+Inf")], [0.0, 1000.0]),
+        ("x_ms_sum", [], [0.0, 50_000.0]),
+        ("x_ms_count", [], [0.0, 1000.0]),
+    ]
+    rows = [(t, *line[:2], line[2][i]) for line in series for i, t in enumerate((0.0, 59.0))]
+    table = pa.table([list(one) for one in zip(*rows, strict=True)], schema=server_metrics.SCHEMA)
+    run = _load(tmp_path / "a").run
+    for exact, mean_s in ((True, 0.05), (False, math.nan)):
+        metric = Metric("e2e", "x_ms", "histogram", "s", "", 1e-3, exact_sum=exact)
+        line, *_ = engine_side.engine_lines(table, [metric], run.window, run.summary)
+        assert line.mean_s == pytest.approx(mean_s, nan_ok=True)
+        assert line.bounds is not None
 
 
 def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path) -> None:

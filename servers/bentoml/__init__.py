@@ -4,6 +4,7 @@ from pathlib import Path
 
 from servers.bentoml.knobs import KNOBS
 from servers.bentoml.launch import launch, prepare, version, warm_requests
+from servers.bentoml.memory import memory
 from servers.bentoml.metrics import METRICS
 from servers.contract import Engine, Environment
 
@@ -21,4 +22,5 @@ ENGINE = Engine(
     prepare=prepare,
     version=version,
     warm_requests=warm_requests,
+    memory=memory,
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from servers.contract import Engine, Environment
 from servers.fastapi_batcher.knobs import KNOBS
 from servers.fastapi_batcher.launch import launch, prepare, version, warm_requests
+from servers.fastapi_batcher.memory import memory
 from servers.fastapi_batcher.metrics import METRICS
 
 ENGINE = Engine(
@@ -21,4 +22,5 @@ ENGINE = Engine(
     prepare=prepare,
     version=version,
     warm_requests=warm_requests,
+    memory=memory,
 )

@@ -3,6 +3,7 @@
 from servers.contract import Engine, Environment
 from servers.ray_serve.knobs import KNOBS
 from servers.ray_serve.launch import HERE, launch, prepare, version, warm_requests
+from servers.ray_serve.memory import memory
 from servers.ray_serve.metrics import METRICS
 
 ENGINE = Engine(
@@ -26,4 +27,5 @@ ENGINE = Engine(
     prepare=prepare,
     version=version,
     warm_requests=warm_requests,
+    memory=memory,
 )

@@ -11,6 +11,7 @@ from servers.contract import Engine, Environment
 from servers.models import resolve_llm
 from servers.tgi.knobs import KNOBS
 from servers.tgi.launch import IMAGE, PORTS, PROGRAM, launch, prepare, version, warm_requests
+from servers.tgi.memory import memory
 from servers.tgi.metrics import METRICS
 
 ENGINE = Engine(
@@ -36,4 +37,5 @@ ENGINE = Engine(
     program=PROGRAM,
     image=IMAGE,
     warm_requests=warm_requests,
+    memory=memory,
 )

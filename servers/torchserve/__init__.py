@@ -5,6 +5,7 @@ from pathlib import Path
 from servers.contract import Engine, Environment
 from servers.torchserve.knobs import KNOBS
 from servers.torchserve.launch import MODEL, launch, prepare, version, warm_requests
+from servers.torchserve.memory import memory
 from servers.torchserve.metrics import METRICS
 
 ENGINE = Engine(
@@ -33,4 +34,5 @@ ENGINE = Engine(
     served_models={"classify": MODEL},
     version=version,
     warm_requests=warm_requests,
+    memory=memory,
 )

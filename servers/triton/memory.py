@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from servers.contract import Request, Value
 from servers.memory import MIB, Memory, Part, placed
 from servers.models import classifier_memory, facts
@@ -11,10 +9,10 @@ from servers.triton.repository import CLASSIFIER, LLM, chosen
 
 # Measured as PSS (tritonserver 2.51 of nvidia-pytriton, two cores, after loading): the server
 # 17 to 33 MiB; a process with torch, transformers and the batcher 326 and 333 MiB without its
-# weights; a process with onnxruntime 159 MiB without its graph.
+# weights; a process with onnxruntime 86 MiB without its session.
 _SERVER_BYTES = 33 * MIB
 _LLM_BYTES = 333 * MIB
-_CLASSIFIER_BYTES = 160 * MIB
+_CLASSIFIER_BYTES = 86 * MIB
 # What the vLLM in NVIDIA's image takes of a GPU if nothing is said.
 _VLLM_SHARE = 0.9
 
@@ -52,7 +50,9 @@ def _batcher(request: Request) -> tuple[Part, ...]:
     found = facts.read(request.model)
     if found is None:
         return placed(request.device, "weights", None, facts.unknown(request.model)), overhead
-    dtype = _dtype(request)
+    # As the model itself chooses (`models/llm/1/loading.py`).
+    asked = str(request.settings["dtype"])
+    dtype = facts.fastest_dtype(request.device) if asked == "auto" else asked
     rows, length = (int(_number(request.settings[k])) for k in ("max_num_seqs", "max_model_len"))
     weights, per_token = found.weight_bytes(dtype), found.kv_bytes_per_token(dtype)
     kv_bytes = None if per_token is None else rows * length * per_token
@@ -76,21 +76,6 @@ def _image(request: Request) -> tuple[Part, ...]:
         Part("KV cache", 0, 0, "what is left of vLLM's share of the GPU"),
         Part("overhead", None, None, "vLLM in NVIDIA's image; not measured"),
     )
-
-
-def _dtype(request: Request) -> str:
-    """As the model itself chooses (`models/llm/1/loading.py`)."""
-    asked = str(request.settings["dtype"])
-    if asked != "auto":
-        return asked
-    return "bfloat16" if request.device == "cuda" or _multiplies_bfloat16() else "float32"
-
-
-def _multiplies_bfloat16() -> bool:
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
 
 
 def _number(value: Value) -> float:

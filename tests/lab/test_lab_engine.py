@@ -177,26 +177,6 @@ def test_ctrl_c_in_a_run_keeps_what_was_answered_and_leaves_no_load_behind(
     assert "Traceback" not in said
 
 
-def test_an_engine_killed_in_the_middle_of_a_run_is_counted_and_cleaned_up(
-    told: tuple[str, list], home: Path
-):
-    vllm = instances.load("vllm")
-    assert vllm is not None
-    known = set((home / "runs").iterdir())
-    command = [sys.executable, "-m", "lab", "run", "vllm", "--scenario", "completion"]
-    process = subprocess.Popen([*command, "--users", "4", "--duration", "15s", "--warmup", "0s"],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
-    while not set((home / "runs").iterdir()) - known and process.poll() is None:
-        time.sleep(0.2)
-    time.sleep(4)
-    os.kill(vllm.pid, signal.SIGKILL)
-    said, _ = process.communicate(timeout=90)
-    (folder,) = set((home / "runs").iterdir()) - known
-    assert open_run(folder).summary["requests"]["failed"] > 0
-    assert "failed" in said
-    assert instances.status(vllm) in ("unhealthy", "dead")
-
-
 def test_down_leaves_no_process_and_no_shared_memory(told: tuple[str, list], home: Path):
     seen = {Path(file) for one in instances.all_instances() for file in one.shm}
     assert ours()

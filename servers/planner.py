@@ -238,17 +238,18 @@ def _names(asked: Sequence[Wanted]) -> str:
 def _holder(instance: Instance, held: int, on_gpus: Mapping[int, int]) -> Holder:
     if instance.way == "docker":
         return Holder(instance.name, None, 0, on_gpus)
+    memory = stated(instance)
+    # Activations of the largest batch may never come: they are not set aside for it.
+    to_come = max(_kept([memory]) - held, 0) if memory is not None else 0
+    return Holder(instance.name, held, to_come, on_gpus)
+
+
+def stated(instance: Instance) -> Memory | None:
+    """What the engine of a running instance states of it; `None` if it states nothing."""
     engine = catalog.ENGINES.get(instance.engine)
     if engine is None or engine.memory is None:
-        return Holder(instance.name, held, 0, on_gpus)
-    # Activations of the largest batch may never come: they are not set aside for it.
-    kept = _kept([engine.memory(_request(engine, instance))])
-    return Holder(instance.name, held, max(kept - held, 0), on_gpus)
-
-
-def _request(engine: Engine, instance: Instance) -> Request:
-    """What the running instance was asked to be."""
-    return Request(
+        return None
+    request = Request(
         instance=instance.name,
         settings={
             knob.name: instance.settings.get(knob.name, knob.default) for knob in engine.knobs
@@ -262,6 +263,7 @@ def _request(engine: Engine, instance: Instance) -> Request:
         device="cuda" if instance.device == "cuda" else "cpu",
         way=instance.way,
     )
+    return engine.memory(request)
 
 
 def _held(pids: Collection[int]) -> int:

@@ -26,7 +26,7 @@ from loadtests.asking import PromptFlags
 from measure.store import Run
 from measure.warmup import Warmup
 from measure.window import Window
-from servers import instances, processes, supervisor
+from servers import instances, planner, processes, supervisor
 from servers.catalog import ENGINES
 from servers.contract import Engine, Value
 from servers.instances import Instance
@@ -39,6 +39,9 @@ ANSWERING: dict[str, tuple[str, dict[str, Value]]] = {
 }
 CLIENTS = 32
 UNDER_LOAD_S = 3.0
+# How far what an engine states of its memory may be off: the same libraries take more or less on
+# another processor, and pages shared with a second instance count half.
+MEMORY_WITHIN = 1.5
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,6 +63,7 @@ class Life:
 
     engine: Engine
     instance: Instance
+    held_bytes: int
     listening: set[tuple[str, int]]
     quiet: list[Run]
     busy: list[Run]
@@ -81,6 +85,7 @@ def life(request: pytest.FixtureRequest, home: Path) -> Life:
     scenarios = sorted(spoken - ({"chat"} if "completion" in spoken else set()), reverse=True)
     model = "tiny" if scenarios != ["classify"] and engine.resolve_model else None
     instance = experiment.ensure_instance(engine, lambda _: None, settings=settings, model=model)
+    (held,) = [one.host_bytes for one in planner.look().holders if one.name == instance.name]
     quiet, busy = [], []
     killer = Killer(instance, home / "runs")
     for scenario in scenarios:
@@ -94,7 +99,17 @@ def life(request: pytest.FixtureRequest, home: Path) -> Life:
     left = [port for _, port in listening if processes.listeners(port)]
     killed_s = killer.killed_s - busy[-1].manifest["epoch_s"]
     return Life(
-        engine, instance, listening, quiet, busy, killed_s, ps, down, left, killer.memory_files
+        engine,
+        instance,
+        held or 0,
+        listening,
+        quiet,
+        busy,
+        killed_s,
+        ps,
+        down,
+        left,
+        killer.memory_files,
     )
 
 
@@ -159,6 +174,14 @@ def is_loopback(address: str) -> bool:
 def test_it_is_warmed_up_unless_it_has_no_model(life: Life):
     assert (life.instance.warmup is not None) == (life.engine.warm_requests is not None)
     assert (life.engine.warm_requests is not None) == (life.engine.environment is not None)
+
+
+def test_it_takes_the_memory_that_it_states(life: Life):
+    stated = planner.stated(life.instance)
+    assert (stated is None) == (life.engine.environment is None)
+    if stated is not None:
+        start = stated.host(later=False)
+        assert start / MEMORY_WITHIN < life.held_bytes < start * MEMORY_WITHIN
 
 
 def test_its_usual_load_is_answered_without_a_failure_by_one_client_and_by_many(life: Life):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -62,6 +63,8 @@ def _change(
     changed = [name for name in asked if asked[name] != now.get(name)]
     gone = [name for name in now if name not in asked]
     _unload(base_url, [*gone, *(name for name in changed if name == repository.LLM)])
+    for name in gone:
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name in changed:
         say(f"loading {name}")
         repository.write_model(folder / name, asked[name])

@@ -92,10 +92,14 @@ def load(
     rate: float | None = None,
     warmup: float = 3.0,
     tokens: int = 16,
+    prompt_tokens: int | None = None,
+    shared_tokens: int | None = None,
     text_tokens: int | None = None,
 ) -> Run:
     """Ask for `tokens` tokens, again and again, for so many seconds.
 
+    A prompt has `prompt_tokens` (roughly; the lab's usual number if left out), unlike any other
+    from its first word on; with `shared_tokens` all begin with the same so many.
     With `text_tokens` there is nothing to generate: texts of 2 to so many tokens are to be
     classified.
 
@@ -105,7 +109,12 @@ def load(
     run, which stays in `runs/`.
     """
     classify = text_tokens is not None
-    flags = {"prompt_tokens": str(text_tokens)} if classify else {"output_tokens": str(tokens)}
+    lengths = {
+        "prompt_tokens": text_tokens if classify else prompt_tokens,
+        "output_tokens": None if classify else tokens,
+        "shared_prefix_tokens": shared_tokens,
+    }
+    flags = {name: str(value) for name, value in lengths.items() if value is not None}
     asked = validated(
         Load(
             "classify" if classify else "completion",

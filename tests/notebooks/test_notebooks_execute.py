@@ -8,6 +8,7 @@ from notebooks import execution, runner
 ENGINES = {
     "00_first_run": {"vllm", "triton"},
     "02_tails": {"vllm"},
+    "03_triton_batching": {"triton"},
     "08_cold_start": {"triton", "torchserve", "fastapi-batcher"},
 }
 

@@ -6,13 +6,12 @@ One server for all of this file; its last test kills it.
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from vllm_metrics import eventually, scrape, value
 
 from servers import instances, supervisor
 from servers.instances import Instance
@@ -48,35 +47,6 @@ def stream(server: Instance, **more: object) -> list[dict]:
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert lines.pop() == "[DONE]"
     return [json.loads(line) for line in lines]
-
-
-def scrape(server: Instance) -> dict[tuple[str, frozenset], float]:
-    text = httpx.get(str(server.metrics_url)).text
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def value(server: Instance, concept: str) -> float:
-    """A declared counter, summed over the series its selector keeps."""
-    (metric,) = (one for one in METRICS if one.concept == concept)
-    found = 0.0
-    for (name, labels), sample in scrape(server).items():
-        wanted = {k: (v,) if isinstance(v, str) else v for k, v in metric.selector.items()}
-        if name == metric.name and all(dict(labels)[k] in v for k, v in wanted.items()):
-            found += sample
-    return found
-
-
-def eventually(holds: Callable[[], bool], deadline_s: float = 20) -> bool:
-    end = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def test_it_says_which_version_runs(server):

@@ -1,0 +1,56 @@
+"""Checks of the exercises on the paged KV cache."""
+
+import math
+
+from measure.store import Run
+from notebooks import paged
+from notebooks.checks import Feedback
+
+_GIB = 2**30
+
+
+def places(cache: paged.Cache, run: Run, *, answer: object) -> Feedback:
+    """How many requests as long as the longest of a run the cache holds at once.
+
+    Args:
+        cache: of the engine.
+        run: gives the length, prompt and answer together.
+        answer: a whole number.
+    """
+    if isinstance(answer, bool) or not isinstance(answer, int) or answer < 1:
+        return Feedback(False, "`places` is a whole number from 1 on.")
+    length = paged.longest(run)
+    if not length:
+        return Feedback(False, "the run has no answered request: load it again.")
+    if answer != cache.requests_of(length):
+        return Feedback(
+            False,
+            "for `places`, a request takes whole blocks, also where its last one is part empty; "
+            "and part of a request is no place.",
+        )
+    return Feedback(True, "more users than that must share what is there.")
+
+
+def budget(
+    *, bytes_per_token: int, block_tokens: int, length: int, requests: int, answer_gib: object
+) -> Feedback:
+    """The memory that holds so many requests of a length at once, in GiB.
+
+    Args:
+        bytes_per_token: of the model, in the format of the cache.
+        block_tokens: of the engine.
+        length: tokens of a request, prompt and answer.
+        requests: how many at once.
+        answer_gib: right to a hundredth of it.
+    """
+    if isinstance(answer_gib, bool) or not isinstance(answer_gib, int | float):
+        return Feedback(False, "`needed_gib` is a number of GiB.")
+    blocks = math.ceil(length / block_tokens) * requests
+    right = blocks * block_tokens * bytes_per_token / _GIB
+    if not math.isclose(float(answer_gib), right, rel_tol=0.01):
+        return Feedback(
+            False,
+            "for `needed_gib`, count the whole blocks of one request, then of all; a block takes "
+            "its tokens times the bytes of one; a GiB is 2**30 bytes.",
+        )
+    return Feedback(True, "that is `kv_cache_gib`, and what a bigger model multiplies.")

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import threading
@@ -14,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
 from lab import batch_file
 from lab.batch import Outcome, batch
+from lab.cli import app
 from lab.errors import LabError
 from measure.compare import compare
 from measure.store import open_run
@@ -255,3 +259,27 @@ def test_an_engine_without_an_offline_form_says_so(tmp_path):
         batch(
             catalog.find("triton"), source, tmp_path / "a", Console(file=io.StringIO()), settings={}
         )
+
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+SHOWN = re.findall(r"^    lab (batch .*)$", README.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_batch_of_the_readme_is_taken_as_it_stands(command, monkeypatch):
+    asked = {}
+
+    def taken(engine, source, output, _console, *, settings, model):
+        asked.update(engine=engine.name, source=source, output=output, model=model)
+        return Outcome(None, 0)
+
+    monkeypatch.setattr("lab.batch.batch", taken)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert (asked["engine"], asked["source"]) == ("vllm", Path("prompts.jsonl"))
+    where = "answers.jsonl" if "--output" in command else "prompts.answers.jsonl"
+    assert asked["output"] == Path(where)
+
+
+def test_the_readme_shows_a_batch():
+    assert SHOWN

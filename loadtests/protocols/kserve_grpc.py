@@ -1,9 +1,10 @@
 """KServe v2 streaming over gRPC: `ModelStreamInfer`, Triton's extension for decoupled models.
 
 Source: triton-inference-server/common, `protobuf/grpc_service.proto`, and the server's
-`docs/protocol/extension_generate.md` for the tensors of a language model: `text_input` and, where
-the model declares them, `max_tokens`, `temperature`, `ignore_eos`, `stream` in; `text_output` and,
-where it gives them, `output_tokens`, `prompt_tokens`, `finish_reason` out.
+`docs/protocol/extension_generate.md` for the tensors of a language model: `text_input` and
+`max_tokens`, `temperature`, `ignore_eos`, `stream` in (as parameters where the model does not
+declare them); `text_output` and, where it gives them, `output_tokens`, `prompt_tokens`,
+`finish_reason` out.
 
 One stream carries one request after another: responses bear the id of their request, and the
 parameter `triton_final_response` ends each answer. An event is one serialised
@@ -58,7 +59,10 @@ class Request:
 
 
 def request(ask: Ask, request_id: str, inputs: Mapping[str, Tensor]) -> Request:
-    """The request for `ask` to a model that declares these `inputs`; others are left out.
+    """The request for `ask` to a model that declares these `inputs`.
+
+    What it does not declare goes as a parameter of the request, as Triton's generate extension
+    does over HTTP (vLLM's backend takes its sampling parameters so); a model may ignore them.
 
     Raises:
         StreamError: `no_text_input`, or an input of a type that the values do not have.
@@ -67,7 +71,7 @@ def request(ask: Ask, request_id: str, inputs: Mapping[str, Tensor]) -> Request:
         takes = ", ".join(inputs) or "no inputs"
         raise StreamError("no_text_input", f"model {ask.model!r} takes {takes}, and no text_input")
     message = messages().ModelInferRequest(model_name=ask.model, id=request_id)
-    values = {
+    values: dict[str, bool | int | float | bytes] = {
         "text_input": ask.prompt.encode(),
         "max_tokens": ask.output_tokens,
         "temperature": 0.0,
@@ -77,6 +81,7 @@ def request(ask: Ask, request_id: str, inputs: Mapping[str, Tensor]) -> Request:
     for name, value in values.items():
         tensor = inputs.get(name)
         if tensor is None:
+            _add_parameter(message.parameters[name], value)
             continue
         try:
             contents = message.inputs.add(
@@ -89,6 +94,17 @@ def request(ask: Ask, request_id: str, inputs: Mapping[str, Tensor]) -> Request:
             ) from None
     message.parameters["triton_enable_empty_final_response"].bool_param = True
     return Request(request_id, message.SerializeToString())
+
+
+def _add_parameter(parameter: Any, value: bool | int | float | bytes) -> None:
+    if isinstance(value, bool):
+        parameter.bool_param = value
+    elif isinstance(value, int):
+        parameter.int64_param = value
+    elif isinstance(value, float):
+        parameter.double_param = value
+    else:
+        parameter.string_param = value.decode()
 
 
 def parse(payload: bytes) -> Any:

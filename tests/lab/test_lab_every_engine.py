@@ -135,7 +135,8 @@ class Killer(threading.Thread):
         time.sleep(1.0 + UNDER_LOAD_S)
         self.memory_files = processes.shared_memory(instances.members(self._instance))
         self.killed_s = time.time()
-        os.kill(self._instance.pid, signal.SIGKILL)
+        if instances.leader_alive(self._instance):
+            os.kill(self._instance.pid, signal.SIGKILL)
 
 
 def drive(engine: Engine, instance: Instance, scenario: str, users: int) -> Run:

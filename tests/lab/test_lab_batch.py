@@ -166,6 +166,21 @@ def test_ctrl_c_keeps_every_finished_answer_and_leaves_no_process(home):
     assert ours(home) == []
 
 
+def test_lab_down_finds_a_job_that_runs_and_what_was_finished_stays(home):
+    stopped: list[str] = []
+
+    def stop() -> None:
+        while len(answers(home)) < 2:
+            time.sleep(0.01)
+        stopped.extend(supervisor.down(say=lambda _: None))
+
+    threading.Thread(target=stop, daemon=True).start()
+    outcome = ask(home, prompts(200), pace_s=0.05)
+    assert stopped == ["standin-batch"]
+    assert outcome.failure is not None
+    assert 2 <= len(answers(home)) == outcome.run.summary["requests"]["ok"]
+
+
 def test_runs_of_a_batch_are_compared_like_others(home):
     first, second = ask(home, prompts(3)).run, ask(home, prompts(6)).run
     rows = {(row.metric, row.quantile): row for row in compare([first, second]).rows}

@@ -5,39 +5,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dashboard import panels, prometheus, promql
+from dashboard import gpu_panels, panels, prometheus, promql
 from dashboard.figures import Band, Curve
 from dashboard.panels import Panel, Query
 from dashboard.prometheus import Answer, Failure, Series
+from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
 from measure.errors import MeasureError
 from measure.server_histogram import Bounds, quantile_bounds
-from servers import instances
 from servers.catalog import ENGINES
 from servers.contract import Metric
-
-LOAD_TEST = "load test"
-MODEL_SERVERS = tuple(name for name, engine in ENGINES.items() if engine.job == "engine")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something that exports metrics: an instance of an engine, or a load test.
-
-    `kind` is the engine's name or `LOAD_TEST`. `state` is one word for people. `scraped` says
-    whether Prometheus reaches it now.
-    """
-
-    name: str
-    kind: str
-    state: str
-    scraped: bool
-    about: str = ""
-
-    @property
-    def is_load(self) -> bool:
-        """Whether it is a load test."""
-        return self.kind == LOAD_TEST
 
 
 @dataclass(frozen=True)
@@ -85,70 +62,6 @@ class PanelReadings:
     notes: tuple[str, ...]
 
 
-def local_sources() -> list[Source]:
-    """The instances of engines that the lab started on this machine, whatever scrapes them."""
-    found = []
-    for instance in instances.all_instances():
-        if instance.engine in MODEL_SERVERS:
-            if not instances.alive(instance):
-                state = "stopped"
-            else:
-                state = "runs" if instance.ready else "starts"
-            about = instance.served_name or ""
-            found.append(Source(instance.name, instance.engine, state, False, about))
-    return found
-
-
-def merge(
-    local: Sequence[Source], seen: Sequence[Series], up_now: Sequence[Series]
-) -> list[Source]:
-    """Local instances and Prometheus's targets as one list: engines first, newest load first.
-
-    `seen` are the targets of the whole time range, `up_now` those scraped now (value 1 or 0).
-    """
-    now = {series.labels.get("instance", ""): series.last for series in up_now}
-    merged = {source.name: source for source in local}
-    for series in seen:
-        name, job = series.labels.get("instance", ""), series.labels.get("job")
-        if not name or job not in ("engine", "client"):
-            continue
-        known = merged.get(name)
-        kind = LOAD_TEST if job == "client" else series.labels.get("engine", "unknown engine")
-        # A load test that answers no more has ended; its target stays listed for a moment.
-        silent = "ended" if job == "client" else "does not answer"
-        state = {1.0: "runs", 0.0: silent}.get(now.get(name, math.nan), "ended")
-        merged[name] = Source(
-            name,
-            known.kind if known else kind,
-            state if name in now or known is None else known.state,
-            now.get(name) == 1.0,
-            known.about if known else "",
-        )
-    # Two stable sorts: names falling for load tests (newest run first), rising for engines.
-    ordered = sorted(merged.values(), key=lambda source: source.name)
-    loads = [source for source in reversed(ordered) if source.is_load]
-    return [source for source in ordered if not source.is_load] + loads
-
-
-def discover(url: str, span: promql.Span) -> list[Source] | Failure:
-    """What ran during the span, newest facts first from Prometheus, then from this machine."""
-    length = int(span.end_s - span.start_s)
-    seen = prometheus.query(
-        url,
-        promql.by(
-            "max",
-            ["job", "instance", "engine"],
-            f"last_over_time({promql.selector('up')}[{length}s])",
-        ),
-    )
-    up_now = prometheus.query(url, promql.selector("up"))
-    if isinstance(seen, Failure):
-        return seen
-    if isinstance(up_now, Failure):
-        return up_now
-    return merge(local_sources(), seen, up_now)
-
-
 def read(
     url: str, span: promql.Span, sources: Sequence[Source], wanted: Sequence[Panel] = panels.PANELS
 ) -> list[PanelReadings] | Failure:
@@ -170,11 +83,16 @@ def _plan(
     panel: Panel, sources: Sequence[Source], span: promql.Span
 ) -> list[tuple[tuple[Source, ...], tuple[Query, ...]]]:
     """The panel's queries for each kind of source it speaks of."""
-    concerned = [source for source in sources if source.is_load == (panel.group == "client")]
+    kind_of = {"client": LOAD_TEST, "gpu": GPU}
+    concerned = [
+        source
+        for source in sources
+        if (source.kind == kind_of[panel.group] if panel.group in kind_of else source.is_engine)
+    ]
     plan = []
     for kind in dict.fromkeys(source.kind for source in concerned):
         of_kind = tuple(source for source in concerned if source.kind == kind)
-        matchers = {"instance": [source.name for source in of_kind]}
+        matchers = {panel.identity: [source.series for source in of_kind]}
         found = panels.queries(panel, metrics_of(panel, kind), matchers, span.rate_window_s)
         plan.append((of_kind, found))
     return plan
@@ -186,6 +104,8 @@ def metrics_of(panel: Panel, kind: str) -> Sequence[Metric]:
         return panels.CLIENT
     if panel.group == "process":
         return panels.PROCESS
+    if panel.group == "gpu":
+        return gpu_panels.EXPORTED
     return ENGINES[kind].metrics if kind in ENGINES else ()
 
 
@@ -208,7 +128,9 @@ def _readings(
         for query in found:
             answer = answers[query.expression]
             assert not isinstance(answer, Failure)
-            for name, reading in interpret(query, answer).items():
+            names = {source.series: source.name for source in sources}
+            for series, reading in interpret(query, answer).items():
+                name = names.get(series, series)
                 if reading.label and panel.parts[0].label != reading.label and empty(reading):
                     continue
                 by_source[name] = (*by_source.get(name, ()), reading)
@@ -220,10 +142,10 @@ def _readings(
 
 
 def interpret(query: Query, answer: Sequence[Series]) -> dict[str, Reading]:
-    """An answer as one reading an instance, in the panel's unit."""
+    """An answer as one reading an instance (or GPU, by its UUID), in the panel's unit."""
     grouped: dict[str, list[Series]] = {}
     for series in answer:
-        grouped.setdefault(series.labels.get("instance", ""), []).append(series)
+        grouped.setdefault(series.labels.get(query.identity, ""), []).append(series)
     if query.form == "line":
         return {
             name: Reading(

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dashboard import promql, tiles, units
-from dashboard.live import PanelReadings, Reading, Source, title_of
+from dashboard.live import PanelReadings, Reading, title_of
+from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Tile
 from measure.server_histogram import Bounds
@@ -18,6 +19,15 @@ _ENGINE = (
     ("Waiting", "waiting", None),
     ("KV cache", "kv_cache_usage", None),
     ("Memory", "memory", None),
+)
+_GPU = (
+    ("In use", "gpu_util", None),
+    ("Memory", "gpu_memory", None),
+    ("Memory traffic", "gpu_memory_util", None),
+    ("Power", "gpu_power", None),
+    ("Temperature", "gpu_temperature", None),
+    ("SM clock", "gpu_clock", None),
+    ("Last XID", "gpu_xid", None),
 )
 _LOAD = (
     ("TTFT p50", "client_ttft", 0.5),
@@ -45,7 +55,7 @@ def render(
 def _tile(
     source: Source, by_key: Mapping[str, PanelReadings], line: Line, span: promql.Span
 ) -> Tile:
-    wanted = _LOAD if source.is_load else _ENGINE
+    wanted = {LOAD_TEST: _LOAD, GPU: _GPU}.get(source.kind, _ENGINE)
     facts = [_fact(label, by_key[key], quantile, source, span) for label, key, quantile in wanted]
     words = [title_of(source.kind), source.state, source.about]
     return Tile(source.name, " · ".join(word for word in words if word), line, facts)

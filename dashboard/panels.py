@@ -5,60 +5,12 @@ engine's catalogue says which metric carries a concept, of what kind and in what
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from dashboard import promql
-from dashboard.units import Unit
+from dashboard.gpu_panels import GPU_PANELS
+from dashboard.panel_types import Form, Group, Panel, Part, Query
 from measure import client_metrics
 from servers.contract import Metric
-
-Group = Literal["engine", "client", "process"]
-Reading = Literal["rate", "sum", "max", "quantile", "mean"]
-Form = Literal["line", "buckets", "summary"]
-
-BY = ("instance",)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One concept of a panel. `over` is the concept a counter is divided by to give a mean.
-
-    A part with a label is drawn beside the panel's first, and only while it is not zero.
-    """
-
-    concept: str
-    label: str = ""
-    over: str | None = None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure.
-
-    `reading` says what is done with a metric: its growth per second, its value (added up or the
-    largest), a quantile's bounds, or a mean.
-    """
-
-    key: str
-    title: str
-    group: Group
-    unit: Unit
-    reading: Reading
-    help: str
-    parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Query:
-    """An expression and how its answer is read: `scale` turns values into the panel's unit."""
-
-    expression: str
-    form: Form
-    scale: float
-    label: str
-    metric: str
-    note: str = ""
 
 
 def queries(
@@ -85,33 +37,34 @@ def _query(
     window_s: int,
 ) -> Query | None:
     selected = {**matchers, **metric.selector}
+    by = (panel.identity,)
 
     def query(expression: str, form: Form = "line", note: str = "") -> Query:
-        return Query(expression, form, metric.scale, part.label, metric.name, note)
+        return Query(expression, form, metric.scale, part.label, metric.name, note, panel.identity)
 
     match panel.reading, metric.kind:
         case "rate", "counter":
-            return query(promql.rate(metric.name, selected, window_s, BY))
+            return query(promql.rate(metric.name, selected, window_s, by))
         case ("sum" | "max") as how, "gauge":
-            return query(promql.gauge(metric.name, selected, BY, how))
+            return query(promql.gauge(metric.name, selected, by, how))
         case "quantile", "histogram":
-            return query(promql.buckets(metric.name, selected, window_s, BY), "buckets")
+            return query(promql.buckets(metric.name, selected, window_s, by), "buckets")
         case "quantile", "summary":
             return query(
-                promql.gauge(metric.name, selected, [*BY, "quantile"], "max"),
+                promql.gauge(metric.name, selected, [*by, "quantile"], "max"),
                 "summary",
                 "quantiles computed by the engine over its own sliding window",
             )
         case "mean", "gauge":
-            return query(promql.gauge(metric.name, selected, BY, "max"))
+            return query(promql.gauge(metric.name, selected, by, "max"))
         case "mean", "histogram":
             ratio = promql.ratio(
-                f"{metric.name}_sum", f"{metric.name}_count", selected, window_s, BY
+                f"{metric.name}_sum", f"{metric.name}_count", selected, window_s, by
             )
             return query(ratio, note="a mean over the rate window")
         case (("mean" | "quantile"), "counter") if over is not None:
             return query(
-                promql.ratio(metric.name, over.name, selected, window_s, BY),
+                promql.ratio(metric.name, over.name, selected, window_s, by),
                 note="a mean: no distribution is exported",
             )
     return None
@@ -148,6 +101,13 @@ PROCESS = (
     ),
     Metric(
         "cpu", "lab_instance_cpu_seconds_total", "counter", "s", "CPU time of all its processes."
+    ),
+    Metric(
+        "gpu_memory",
+        "lab_instance_gpu_memory_bytes",
+        "gauge",
+        "bytes",
+        "GPU memory of all its processes, on all GPUs.",
     ),
 )
 """What the lab's exporter says about the processes of every instance."""
@@ -340,8 +300,8 @@ PANELS = (
         "bytes",
         "sum",
         "Memory of all processes of the instance (PSS: pages they share are counted once). On a "
-        "machine without a GPU weights and KV cache are in it.",
-        (Part("memory"),),
+        "machine without a GPU weights and KV cache are in it. Beside it what they hold on GPUs.",
+        (Part("memory"), Part("gpu_memory", "on GPUs")),
     ),
     Panel(
         "cpu",
@@ -352,6 +312,7 @@ PANELS = (
         "CPU cores that all processes of the instance keep busy.",
         (Part("cpu"),),
     ),
+    *GPU_PANELS,
 )
 
 

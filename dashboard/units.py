@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-Unit = Literal["s", "rps", "tok/s", "ratio", "bytes", "count", "cores", "tokens"]
+Unit = Literal["s", "rps", "tok/s", "ratio", "bytes", "count", "cores", "tokens", "W", "°C", "Hz"]
 
 TITLES: dict[Unit, str] = {
     "s": "seconds",
@@ -14,12 +14,18 @@ TITLES: dict[Unit, str] = {
     "count": "count",
     "cores": "CPU cores",
     "tokens": "tokens",
+    "W": "watts",
+    "°C": "degrees Celsius",
+    "Hz": "hertz",
 }
 
 TICKS: dict[Unit, dict[str, str]] = {
     "s": {"ticksuffix": "s", "tickformat": "~s"},
     "ratio": {"tickformat": ".0%"},
     "bytes": {"tickformat": "~s", "ticksuffix": "B"},
+    "W": {"tickformat": "~g", "ticksuffix": " W"},
+    "°C": {"tickformat": "~g", "ticksuffix": " °C"},
+    "Hz": {"tickformat": "~s", "ticksuffix": "Hz"},
 }
 """Plotly's axis settings for a unit; SI prefixes turn 0.02 s into 20 ms."""
 
@@ -39,9 +45,11 @@ def show(value: float | None, unit: Unit) -> str:
         return seconds(value)
     if unit == "bytes":
         return _prefixed(value, "B", ("", "k", "M", "G", "T"))
+    if unit == "Hz":
+        return _prefixed(value, "Hz", ("", "k", "M", "G", "T"))
     if unit == "ratio":
         return f"{value * 100:.3g} %"
-    suffix = {"rps": "/s", "tok/s": " tok/s"}.get(unit, "")
+    suffix = {"rps": "/s", "tok/s": " tok/s", "W": " W", "°C": " °C"}.get(unit, "")
     return f"{figures(value)}{suffix}"
 
 

@@ -4,9 +4,10 @@ import time
 
 import streamlit as st
 
-from dashboard import figures, live, live_tiles, panels, promql, text, theme
-from dashboard.live import PanelReadings, Source
+from dashboard import figures, live, live_tiles, panels, promql, sources, text, theme
+from dashboard.live import PanelReadings
 from dashboard.prometheus import Failure, address
+from dashboard.sources import Source
 from dashboard.theme import Line
 
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
@@ -18,6 +19,7 @@ SECTIONS: dict[panels.Group, str] = {
     "engine": "Engines",
     "client": "Load, as the client sees it",
     "process": "Processes",
+    "gpu": "GPUs",
 }
 
 
@@ -61,12 +63,12 @@ def show(span_name: str, quantile_name: str) -> None:
     """Everything that changes with time."""
     url, said_by = address()
     span = promql.Span.ending(time.time(), SPANS_S[span_name])
-    sources = live.discover(url, span)
-    if isinstance(sources, Failure):
-        _no_prometheus(sources, said_by)
+    found = sources.discover(url, span)
+    if isinstance(found, Failure):
+        _no_prometheus(found, said_by)
         return
-    shown = _choose(sources)
-    if not shown:
+    shown = _choose(found)
+    if all(source.kind == sources.GPU for source in shown):
         _nothing_runs(span_name)
         return
     readings = live.read(url, span, shown)
@@ -74,25 +76,25 @@ def show(span_name: str, quantile_name: str) -> None:
         _no_prometheus(readings, said_by)
         return
     dark = st.context.theme.type == "dark"
-    kinds = [*live.MODEL_SERVERS, live.LOAD_TEST]
+    kinds = [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]
     lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
     now = [source for source in shown if not (source.is_load and source.state == "ended")]
     st.html(live_tiles.render(now or shown, readings, lines, span))
     _hints(shown)
     for group, title in SECTIONS.items():
         _section(group, title, readings, lines, span, quantile_name)
-    _older_loads(sources)
+    _older_loads(found)
 
 
-def _choose(sources: list[Source]) -> list[Source]:
+def _choose(found: list[Source]) -> list[Source]:
     """All engines, the newest load tests, and the older ones that the reader asked for."""
     more = st.session_state.get("more", [])
-    newest = [source.name for source in sources if source.is_load][:NEWEST_LOADS]
-    return [one for one in sources if not one.is_load or one.name in newest or one.name in more]
+    newest = [source.name for source in found if source.is_load][:NEWEST_LOADS]
+    return [one for one in found if not one.is_load or one.name in newest or one.name in more]
 
 
-def _older_loads(sources: list[Source]) -> None:
-    older = [source.name for source in sources if source.is_load][NEWEST_LOADS:]
+def _older_loads(found: list[Source]) -> None:
+    older = [source.name for source in found if source.is_load][NEWEST_LOADS:]
     if older:
         # A load test that left the time range is no choice any more.
         kept = [name for name in st.session_state.get("more", []) if name in older]
@@ -147,7 +149,7 @@ def _panel(
 
 def _hints(shown: list[Source]) -> None:
     """What the reader could do next where something is missing."""
-    engines = [source for source in shown if not source.is_load]
+    engines = [source for source in shown if source.is_engine]
     unscraped = [
         source.name
         for source in engines
@@ -169,7 +171,7 @@ def _no_prometheus(failure: Failure, said_by: str) -> None:
     st.text(f"{failure.message} The address comes from {said_by}.")
     st.markdown("Start it in a terminal, and this page fills by itself:")
     st.code("lab up prometheus", language="bash")
-    local = live.local_sources()
+    local = sources.local_sources()
     if local:
         st.markdown("Engines started by the lab on this machine:")
         st.text("\n".join(f"{one.name}  {one.state}  {one.about}" for one in local))
@@ -181,10 +183,10 @@ def _nothing_runs(span_name: str) -> None:
         f"Prometheus answers, and has seen neither an engine nor a load test in the last "
         f"{span_name}. Start one, then load it:"
     )
-    first = live.MODEL_SERVERS[0] if live.MODEL_SERVERS else "ENGINE"
+    first = sources.MODEL_SERVERS[0] if sources.MODEL_SERVERS else "ENGINE"
     st.code(f"lab up {first}\nlab run {first} --users 4", language="bash")
-    if len(live.MODEL_SERVERS) > 1:
-        st.caption("Engines: " + ", ".join(text.markdown(name) for name in live.MODEL_SERVERS))
+    if len(sources.MODEL_SERVERS) > 1:
+        st.caption("Engines: " + ", ".join(text.markdown(name) for name in sources.MODEL_SERVERS))
 
 
 def _code(value: str) -> str:

@@ -1,13 +1,17 @@
-"""Every query of every panel, asked of a real Prometheus that scrapes a real exporter."""
+"""Every query of every panel, asked of a real Prometheus that scrapes a real exporter.
+
+The GPUs that the exporter sees are of a stand-in for the driver's library.
+"""
 
 import time
 from collections.abc import Iterator
 
 import pytest
+from stub_nvml import GIB, Card, Nvml
 
-from dashboard import live, panels, prometheus, promql
-from dashboard.live import Source
+from dashboard import live, panels, prometheus, promql, sources
 from dashboard.prometheus import Failure
+from dashboard.sources import Source
 from servers import supervisor
 
 pytestmark = pytest.mark.engine
@@ -21,6 +25,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVING_LAB_HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("SERVING_LAB_PROMETHEUS_URL", raising=False)
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        nvml = Nvml(tmp_path_factory.mktemp("nvml"))
+        nvml.tell(Card(), Card(milliwatts=-1))
+        for name, value in nvml.environment().items():
+            patch.setenv(name, value)
         instance = supervisor.up("prometheus", say=lambda _: None)
         supervisor.up("exporter", say=lambda _: None)
         try:
@@ -37,8 +46,8 @@ def _queries() -> dict[str, str]:
     """Each panel's expressions for each kind of source."""
     found = {}
     for panel in panels.PANELS:
-        for kind in (*live.MODEL_SERVERS, live.LOAD_TEST):
-            matchers = {"instance": ["a.b-1", 'x"y|z\\']}
+        for kind in (*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU):
+            matchers = {panel.identity: ["a.b-1", 'x"y|z\\']}
             for query in panels.queries(panel, live.metrics_of(panel, kind), matchers, 5):
                 found[f"{panel.key} of {kind}: {query.metric} {query.label}"] = query.expression
     return found
@@ -62,7 +71,7 @@ def test_the_running_prometheus_is_found(server: str) -> None:
 
 
 def test_memory_and_cpu_of_a_scraped_instance_arrive(server: str) -> None:
-    source = Source("prometheus", live.MODEL_SERVERS[0], "runs", True)
+    source = Source("prometheus", sources.MODEL_SERVERS[0], "runs", True)
     wanted = panels.group("process")
     deadline = time.monotonic() + 60
     while True:
@@ -77,5 +86,28 @@ def test_memory_and_cpu_of_a_scraped_instance_arrive(server: str) -> None:
     assert reading.values[-1] > 1e6
 
 
+def test_gpus_are_found_and_drawn_and_what_one_does_not_tell_is_said(server: str) -> None:
+    deadline = time.monotonic() + 60
+    while not (found := sources.discover(server, _span())):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert not isinstance(found, Failure)
+    assert [(one.name, one.kind, one.about) for one in found] == [
+        ("GPU 0", sources.GPU, "Stand-in GPU"),
+        ("GPU 1", sources.GPU, "Stand-in GPU"),
+    ]
+    readings = live.read(server, _span(), found, panels.group("gpu"))
+    assert not isinstance(readings, Failure)
+    by_key = {one.panel.key: one for one in readings}
+    used, free = by_key["gpu_memory"].by_source["GPU 1"]
+    assert (used.values[-1], free.values[-1]) == (30 * GIB, 49 * GIB)
+    assert by_key["gpu_util"].by_source["GPU 0"][0].values[-1] == pytest.approx(0.87)
+    assert by_key["gpu_clock"].by_source["GPU 0"][0].values[-1] == pytest.approx(1.98e9)
+    assert set(by_key["gpu_power"].by_source) == {"GPU 0"}
+    assert any("GPU 1" in note and "POWER" in note for note in by_key["gpu_power"].notes)
+
+
 def test_discovery_lists_no_prometheus_and_no_exporter_as_engines(server: str) -> None:
-    assert live.discover(server, _span()) == []
+    found = sources.discover(server, _span())
+    assert not isinstance(found, Failure)
+    assert [one for one in found if one.kind != sources.GPU] == []

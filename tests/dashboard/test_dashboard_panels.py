@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from dashboard import live, panels, promql
-from dashboard.live import Source
+from dashboard import gpu_panels, live, panels, promql, sources
 from dashboard.panels import PANELS, PROCESS, Part, Query
 from dashboard.prometheus import Series
+from dashboard.sources import Source
 from measure.client_metrics import CLIENT_METRICS
 from servers.catalog import ENGINES
 from servers.contract import Metric
@@ -24,6 +24,8 @@ def test_every_concept_of_a_panel_is_exported_by_something(panel: panels.Panel) 
         known = {metric.concept for metric in panels.CLIENT}
     elif panel.group == "process":
         known = {metric.concept for metric in PROCESS}
+    elif panel.group == "gpu":
+        known = {metric.concept for metric in gpu_panels.EXPORTED}
     else:
         known = {metric.concept for engine in ENGINES.values() for metric in engine.metrics}
     for part in panel.parts:
@@ -32,13 +34,14 @@ def test_every_concept_of_a_panel_is_exported_by_something(panel: panels.Panel) 
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.key)
-@pytest.mark.parametrize("kind", [*live.MODEL_SERVERS, live.LOAD_TEST])
+@pytest.mark.parametrize("kind", [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU])
 def test_a_metric_that_is_exported_gives_a_query(panel: panels.Panel, kind: str) -> None:
-    if (panel.group == "client") != (kind == live.LOAD_TEST):
+    if (panel.group == "client") != (kind == sources.LOAD_TEST):
         return
     metrics = live.metrics_of(panel, kind)
-    found = panels.queries(panel, metrics, {"instance": ["a"]}, 5)
-    exported = [part for part in panel.parts if part.concept in {m.concept for m in metrics}]
+    found = panels.queries(panel, metrics, {panel.identity: ["a"]}, 5)
+    known = {metric.concept for metric in metrics}
+    exported = [one for one in panel.parts if one.concept in known and one.over in {None, *known}]
     assert {query.label for query in found} == {part.label for part in exported}
 
 
@@ -52,9 +55,39 @@ def test_the_process_metrics_are_those_of_the_exporter() -> None:
     assert {metric.name for metric in PROCESS} <= exported
 
 
+def test_gpus_are_read_by_dcgm_s_names_and_told_apart_by_their_uuid() -> None:
+    default_counters = {
+        *("DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_MEM_CLOCK", "DCGM_FI_DEV_GPU_TEMP"),
+        *("DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_MEM_COPY_UTIL"),
+        *("DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_XID_ERRORS"),
+    }
+    asked = set()
+    for panel in panels.group("gpu"):
+        for query in panels.queries(panel, gpu_panels.EXPORTED, {"UUID": ["GPU-1"]}, 5):
+            assert query.expression.startswith("max by (UUID)")
+            asked.add(query.metric)
+    assert asked == default_counters
+    assert gpu_panels.PRESENT in asked
+
+
+def test_gpus_of_one_machine_go_by_number_and_of_several_by_machine_too() -> None:
+    def seen(uuid: str, number: str, host: str) -> Series:
+        labels = {"UUID": uuid, "gpu": number, "Hostname": host, "modelName": "NVIDIA H100"}
+        return Series(labels, (1.0,), (1.0,))
+
+    one = sources.gpus([seen("GPU-b", "1", "a"), seen("GPU-a", "0", "a")])
+    assert [(each.name, each.series, each.about) for each in one] == [
+        ("GPU 0", "GPU-a", "NVIDIA H100"),
+        ("GPU 1", "GPU-b", "NVIDIA H100"),
+    ]
+    two = sources.gpus([seen("GPU-b", "0", "b"), seen("GPU-a", "0", "a")])
+    assert [each.name for each in two] == ["a GPU 0", "b GPU 0"]
+    assert not any(each.is_engine or each.is_load for each in one)
+
+
 def test_no_query_averages() -> None:
     for panel in PANELS:
-        for kind in [*live.MODEL_SERVERS, live.LOAD_TEST]:
+        for kind in [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]:
             for query in panels.queries(panel, live.metrics_of(panel, kind), {}, 5):
                 assert "avg" not in query.expression
                 assert "histogram_quantile" not in query.expression
@@ -125,7 +158,7 @@ def test_idle_is_told_from_zero() -> None:
 
 
 def test_local_instances_and_targets_become_one_list() -> None:
-    engine = live.MODEL_SERVERS[0]
+    engine = sources.MODEL_SERVERS[0]
     local = [Source("mine", engine, "runs", False, "tiny")]
     seen = [
         Series({"job": "engine", "engine": engine, "instance": "mine"}, (1.0,), (1.0,)),
@@ -139,7 +172,7 @@ def test_local_instances_and_targets_become_one_list() -> None:
         Series({"job": "engine", "instance": "far"}, (1.0,), (0.0,)),
         Series({"job": "client", "instance": "20261122-1"}, (1.0,), (0.0,)),
     ]
-    merged = live.merge(local, seen, up_now)
+    merged = sources.merge(local, seen, up_now)
     assert [one.name for one in merged] == ["far", "mine", "20261122-2", "20261122-1"]
     assert [one.state for one in merged] == ["does not answer", "runs", "ended", "ended"]
     assert merged[1].about == "tiny"

@@ -1,0 +1,133 @@
+"""What metrics are about: engines, load tests, GPUs. From Prometheus and the lab's own state."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboard import prometheus, promql
+from dashboard.gpu_panels import PRESENT
+from dashboard.prometheus import Failure, Series
+from servers import instances
+from servers.catalog import ENGINES
+
+GPU = "GPU"
+LOAD_TEST = "load test"
+MODEL_SERVERS = tuple(name for name, engine in ENGINES.items() if engine.job == "engine")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that metrics are about: an instance of an engine, a load test, or a GPU.
+
+    `kind` is the engine's name, `LOAD_TEST` or `GPU`. `state` is one word for people. `scraped`
+    says whether Prometheus reaches it now. `uuid` is a GPU's.
+    """
+
+    name: str
+    kind: str
+    state: str
+    scraped: bool
+    about: str = ""
+    uuid: str = ""
+
+    @property
+    def is_load(self) -> bool:
+        """Whether it is a load test."""
+        return self.kind == LOAD_TEST
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether it is an instance of an engine."""
+        return self.kind not in (LOAD_TEST, GPU)
+
+    @property
+    def series(self) -> str:
+        """What the label says by which its series are told apart (`Panel.identity`)."""
+        return self.uuid or self.name
+
+
+def local_sources() -> list[Source]:
+    """The instances of engines that the lab started on this machine, whatever scrapes them."""
+    found = []
+    for instance in instances.all_instances():
+        if instance.engine in MODEL_SERVERS:
+            if not instances.alive(instance):
+                state = "stopped"
+            else:
+                state = "runs" if instance.ready else "starts"
+            about = instance.served_name or ""
+            found.append(Source(instance.name, instance.engine, state, False, about))
+    return found
+
+
+def merge(
+    local: Sequence[Source], seen: Sequence[Series], up_now: Sequence[Series]
+) -> list[Source]:
+    """Local instances and Prometheus's targets as one list: engines first, newest load first.
+
+    `seen` are the targets of the whole time range, `up_now` those scraped now (value 1 or 0).
+    """
+    now = {series.labels.get("instance", ""): series.last for series in up_now}
+    merged = {source.name: source for source in local}
+    for series in seen:
+        name, job = series.labels.get("instance", ""), series.labels.get("job")
+        if not name or job not in ("engine", "client"):
+            continue
+        known = merged.get(name)
+        kind = LOAD_TEST if job == "client" else series.labels.get("engine", "unknown engine")
+        # A load test that answers no more has ended; its target stays listed for a moment.
+        silent = "ended" if job == "client" else "does not answer"
+        state = {1.0: "runs", 0.0: silent}.get(now.get(name, math.nan), "ended")
+        merged[name] = Source(
+            name,
+            known.kind if known else kind,
+            state if name in now or known is None else known.state,
+            now.get(name) == 1.0,
+            known.about if known else "",
+        )
+    # Two stable sorts: names falling for load tests (newest run first), rising for engines.
+    ordered = sorted(merged.values(), key=lambda source: source.name)
+    loads = [source for source in reversed(ordered) if source.is_load]
+    return [source for source in ordered if not source.is_load] + loads
+
+
+def discover(url: str, span: promql.Span) -> list[Source] | Failure:
+    """What ran during the span, newest facts first from Prometheus, then from this machine."""
+    length = int(span.end_s - span.start_s)
+    seen = prometheus.query(
+        url,
+        promql.by(
+            "max",
+            ["job", "instance", "engine"],
+            f"last_over_time({promql.selector('up')}[{length}s])",
+        ),
+    )
+    up_now = prometheus.query(url, promql.selector("up"))
+    of_gpus = prometheus.query(
+        url,
+        promql.by(
+            "max",
+            ["UUID", "gpu", "modelName", "Hostname"],
+            f"last_over_time({promql.selector(PRESENT)}[{length}s])",
+        ),
+    )
+    if isinstance(seen, Failure):
+        return seen
+    if isinstance(up_now, Failure):
+        return up_now
+    if isinstance(of_gpus, Failure):
+        return of_gpus
+    return merge(local_sources(), seen, up_now) + gpus(of_gpus)
+
+
+def gpus(seen: Sequence[Series]) -> list[Source]:
+    """The GPUs of these series, by number; with their machine's name where there are several."""
+    machines = {series.labels.get("Hostname", "") for series in seen}
+    found = {}
+    for series in seen:
+        name, uuid = f"GPU {series.labels.get('gpu', '?')}", series.labels.get("UUID", "")
+        if len(machines) > 1:
+            name = f"{series.labels.get('Hostname', '?')} {name}"
+        if uuid:
+            found[uuid] = Source(name, GPU, "", True, series.labels.get("modelName", ""), uuid)
+    return sorted(found.values(), key=lambda source: source.name)

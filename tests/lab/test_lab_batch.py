@@ -174,8 +174,10 @@ def test_lab_down_finds_a_job_that_runs_and_what_was_finished_stays(home):
             time.sleep(0.01)
         stopped.extend(supervisor.down(say=lambda _: None))
 
-    threading.Thread(target=stop, daemon=True).start()
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
     outcome = ask(home, prompts(200), pace_s=0.05)
+    stopping.join(timeout=60)
     assert stopped == ["standin-batch"]
     assert outcome.failure is not None
     assert 2 <= len(answers(home)) == outcome.run.summary["requests"]["ok"]

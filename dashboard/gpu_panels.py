@@ -33,9 +33,9 @@ GPU_PANELS = (
         "gpu",
         "bytes",
         "max",
-        "Memory of the GPU in use, by whomever, and what is free. An engine that sets its KV cache "
-        "aside holds it also while it is idle: this line is no load.",
-        (Part("gpu_memory_used"), Part("gpu_memory_free", "free")),
+        "Memory of the GPU in use, by whomever. An engine that sets its KV cache aside holds it "
+        "also while it is idle: this line is no load.",
+        (Part("gpu_memory_used"),),
     ),
     Panel(
         "gpu_memory_util",
@@ -66,13 +66,13 @@ GPU_PANELS = (
     ),
     Panel(
         "gpu_clock",
-        "GPU clocks",
+        "GPU clock",
         "gpu",
         "Hz",
         "max",
-        "Clock of the multiprocessors and of the memory. A clock that falls under load (power, "
-        "heat) makes two runs unlike each other.",
-        (Part("gpu_sm_clock"), Part("gpu_memory_clock", "memory")),
+        "Clock of the multiprocessors. One that falls under load (power, heat) makes two runs "
+        "unlike each other.",
+        (Part("gpu_sm_clock"),),
     ),
     Panel(
         "gpu_xid",

@@ -96,9 +96,14 @@ def test_gpus_are_found_and_drawn_and_what_one_does_not_tell_is_said(server: str
         ("GPU 0", sources.GPU, "Stand-in GPU"),
         ("GPU 1", sources.GPU, "Stand-in GPU"),
     ]
-    readings = live.read(server, _span(), found, panels.group("gpu"))
-    assert not isinstance(readings, Failure)
-    by_key = {one.panel.key: one for one in readings}
+    while True:
+        readings = live.read(server, _span(), found, panels.group("gpu"))
+        assert not isinstance(readings, Failure)
+        by_key = {one.panel.key: one for one in readings}
+        if all(one.by_source for one in readings):
+            break
+        assert time.monotonic() < deadline, by_key
+        time.sleep(0.5)
     assert by_key["gpu_memory"].by_source["GPU 1"][0].values[-1] == 30 * GIB
     assert by_key["gpu_util"].by_source["GPU 0"][0].values[-1] == pytest.approx(0.87)
     assert by_key["gpu_clock"].by_source["GPU 0"][0].values[-1] == pytest.approx(1.98e9)

@@ -42,12 +42,11 @@ def ask(server: Instance, body: object) -> httpx.Response:
 
 def counted(server: Instance, concept: str, suffix: str = "") -> float:
     (metric,) = (one for one in METRICS if one.concept == concept)
+    # The parser gives every counter a `_total`, also those that have none.
+    names = {metric.name + suffix, f"{metric.name}_total"}
     families = text_string_to_metric_families(httpx.get(str(server.metrics_url)).text)
     return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == metric.name + suffix
+        sample.value for family in families for sample in family.samples if sample.name in names
     )
 
 

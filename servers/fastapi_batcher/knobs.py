@@ -33,7 +33,7 @@ KNOBS = (
         unit="us",
         trades="How long the oldest request waits for others. Higher: fuller batches at medium "
         "load; every lone request waits this long. Timers of the event loop tick in milliseconds: "
-        "a part of one is rounded. Not used by polling.",
+        "a part of one is rounded up. Not used by polling.",
     ),
     Knob(
         name="poll_interval_us",

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-import uvloop
 from fastapi import FastAPI
 
 from servers.fastapi_batcher.inside.app import Settings, make_app
@@ -71,7 +70,7 @@ def main() -> None:
     given = vars(parser.parse_args())
     host, port, model, jobs = (given.pop(name) for name in ("host", "port", "model", "jobs"))
     server = DrainingServer(make_app(Settings(**given), model, jobs), host, port)
-    uvloop.run(server.serve_until_drained())
+    asyncio.run(server.serve_until_drained())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class DeadlineBatcher:
     arrival. If a batch fails, each of its requests is computed alone, so that only those that
     fail by themselves get an error.
 
-    Use it from one event loop. The timer is the loop's: it may fire up to a millisecond off.
+    Use it from one event loop, asyncio's own: its timers fire up to a millisecond late. (uvloop's
+    clock ticks in milliseconds: its timers fire early as well, and waits are measured so.)
     """
 
     def __init__(

@@ -24,11 +24,13 @@ def test_a_lone_request_waits_for_the_tick_or_for_its_deadline():
 
 
 def test_with_the_right_rule_ones_own_batcher_is_the_engines():
-    mine = own_batcher.by_rule(right, BURST)
-    engines = own_batcher.by_deadline(BURST)
-    pairs = list(zip(mine.requests, engines.requests, strict=True))
-    began_s = [(one.began_s, other.began_s) for one, other in pairs if other.batch >= 0]
-    assert all(one == pytest.approx(other, abs=2e-3) for one, other in began_s)
+    arrivals_s = [0.003, *(0.030 + 0.0011 * place for place in range(12)), 0.083]
+    mine = own_batcher.by_rule(right, arrivals_s)
+    engines = own_batcher.by_deadline(arrivals_s)
+    assert [one.batch for one in mine.requests] == [one.batch for one in engines.requests]
+    assert [one.began_s for one in mine.requests] == pytest.approx(
+        [one.began_s for one in engines.requests]
+    )
 
 
 def test_what_fails_and_who_leaves_is_told():
@@ -89,7 +91,7 @@ def with_queue_time(run, total_s, count):
             "value": value,
         }
         for end, (labels, gain) in gains.items()
-        for at_s, value in ((run.window.start_s - 0.5, 0.0), (run.window.end_s + 0.5, gain))
+        for at_s, value in ((run.window.start_s - 0.5, 0.0), (run.window.end_s - 0.5, gain))
     ]
     server_metrics.write(run.path, pa.Table.from_pylist(rows, server_metrics.SCHEMA))
     return run

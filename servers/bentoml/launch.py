@@ -34,22 +34,19 @@ _BUILD_TIMEOUT_S = 180.0
 
 
 def launch(request: Request) -> Launch:
-    """`bentoml serve` of the bento that `prepare` built.
+    """`bentoml serve` of the bento that `prepare` built, the knobs' values being in it.
+
+    (A bento keeps the arguments it was built with: `bentoml serve --arg` is silently without
+    effect on one, and works on a service that was not built only.)
 
     BentoML's process manager takes two more ports by itself, free ones on 127.0.0.1, for its own
     control; no flag can say which.
     """
     address = f"http://{request.host}:{request.ports['http']}"
-    words = [
-        word
-        for knob, argument in _ARGUMENTS.items()
-        for word in ("--arg", f"{argument}={request.settings[knob]}")
-    ]
     return Launch(
         argv=(
             *(str(_python(request)), "-m", "bentoml", "serve", BENTO),
             *("--host", request.host, "--port", str(request.ports["http"])),
-            *words,
         ),
         env={
             **_environment(request.workspace),
@@ -64,8 +61,22 @@ def launch(request: Request) -> Launch:
     )
 
 
+def build_command(request: Request, context: Path) -> tuple[str, ...]:
+    """`bentoml build` of the folder `context`, with the knobs as arguments of the service."""
+    words = [
+        word
+        for knob, argument in _ARGUMENTS.items()
+        for word in ("--arg", f"{argument}={request.settings[knob]}")
+    ]
+    version = BENTO.partition(":")[2]
+    return (
+        *(str(_python(request)), "-m", "bentoml", "build", str(context)),
+        *("--version", version, "--output", "tag", *words),
+    )
+
+
 def prepare(request: Request, say: Say) -> None:
-    """Build the bento with `bentoml build`, into a store of this instance's own.
+    """Build the bento, into a store of this instance's own.
 
     Raises `ServerError` with the last lines of what it said if that fails.
     """
@@ -80,10 +91,6 @@ def prepare(request: Request, say: Say) -> None:
     for name in _MODEL_FILES:
         shutil.copy(models.classifier(say) / name, context / "model")
     say(f"{request.instance}: building the bento {BENTO}")
-    argv = (
-        *(str(_python(request)), "-m", "bentoml", "build"),
-        *("--version", BENTO.partition(":")[2], "--output", "tag", str(context)),
-    )
     # BentoML looks for uv, and without one would install it.
     uv = str(Path(environments.find_uv()).parent)
     environment = {
@@ -94,13 +101,13 @@ def prepare(request: Request, say: Say) -> None:
     }
     try:
         ended = subprocess.run(
-            argv, cwd=workspace, env=environment, capture_output=True, text=True,
-            timeout=_BUILD_TIMEOUT_S, check=False,
+            build_command(request, context), cwd=workspace, env=environment,
+            capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServerError(f"The bento {BENTO} cannot be built: {error}.") from None
     if ended.returncode != 0:
-        said = f"{ended.stdout}\n{ended.stderr}".strip().splitlines()[-8:]
+        said = [*ended.stdout.splitlines(), *ended.stderr.splitlines()][-8:]
         last = "\n".join(f"  | {line}" for line in said)
         raise ServerError(f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{last}")
 
@@ -112,7 +119,8 @@ def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """The version of BentoML that a running service says; `None` if it does not answer."""
-    document = probe.get_json(f"{base_url}/docs.json")
+    # The first to ask waits while it is written.
+    document = probe.get_json(f"{base_url}/docs.json", timeout_s=10.0)
     try:
         found = re.search(r"BentoML-(\d[\w.]*)", document["info"]["description"])
     except (KeyError, TypeError):

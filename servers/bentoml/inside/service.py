@@ -15,7 +15,7 @@ TOKENIZER = tokenizer(MODEL)
 
 
 class Arguments(BaseModel):
-    """What `bentoml serve --arg NAME=VALUE` may set."""
+    """What `bentoml build --arg NAME=VALUE` may set; the bento keeps it."""
 
     workers: int = 1
     threads: int = 1

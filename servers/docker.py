@@ -30,8 +30,13 @@ class Container:
 
 def name(request: Request) -> str:
     """The container's name: of this lab and this instance, and of no other."""
-    lab = hashlib.sha256(str(request.workspace).encode()).hexdigest()[:8]
-    return f"serving-lab-{lab}-{request.instance}"
+    return name_of(request.instance, request.workspace)
+
+
+def name_of(instance: str, workspace: Path) -> str:
+    """The name of the container of the instance with that workspace."""
+    lab = hashlib.sha256(str(workspace).encode()).hexdigest()[:8]
+    return f"serving-lab-{lab}-{instance}"
 
 
 def run_argv(request: Request, container: Container) -> tuple[str, ...]:

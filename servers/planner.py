@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import psutil
 
 from servers import catalog, gpus, instances, machine, paths
+from servers.containers import Containers
 from servers.contract import Engine, Request, Say
 from servers.errors import ServerError
 from servers.gpus import Gpu
@@ -73,12 +74,15 @@ def wanted(engine: Engine, request: Request) -> Wanted:
 def look(without: Collection[str] = ()) -> Here:
     """This machine now. The instances named by `without` count as gone, their memory as free."""
     host, found = machine.host_memory(), gpus.visible(gpus.Driver().look())
+    containers = Containers()
     holders, back, back_gpu = [], 0, dict.fromkeys((gpu.index for gpu in found), 0)
     for instance in instances.all_instances():
         pids = {member.pid for member in instances.members(instance)}
         if not pids:
             continue
-        held, on_gpus = _held(pids), gpus.held(pids, found)
+        named = {pid for gpu in found for pid in gpu.processes}
+        held = _held(pids)
+        on_gpus = gpus.held(pids | containers.pids(instance, named), found)
         if instance.name not in without:
             holders.append(_holder(instance, held, on_gpus))
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from servers import instances
+from servers.containers import Containers
 from servers.gpus import Gpu, held
 from servers.instances import Instance
 from servers.processes import Member
@@ -55,6 +56,7 @@ class Observer:
 
     def __init__(self) -> None:
         self._clocks: dict[tuple[str, float], CpuClock] = {}
+        self._containers = Containers()
 
     def look(self, gpus: Sequence[Gpu] = ()) -> list[Facts]:
         """Facts of every instance that lives, sorted by name."""
@@ -91,8 +93,15 @@ class Observer:
             rss_bytes=rss,
             pss_bytes=pss if pss_known else None,
             cpu_s=clock.total(cpu),
-            gpu_bytes=held({member.pid for member in members}, gpus),
+            gpu_bytes=held(self._on_gpus(instance, members, gpus), gpus),
         )
+
+    def _on_gpus(
+        self, instance: Instance, members: Sequence[Member], gpus: Sequence[Gpu]
+    ) -> set[int]:
+        """The pids of the instance among those that GPUs name, a container's included."""
+        named = {pid for gpu in gpus for pid in gpu.processes}
+        return {member.pid for member in members} | self._containers.pids(instance, named)
 
 
 def _pss_bytes(process: psutil.Process) -> int | None:

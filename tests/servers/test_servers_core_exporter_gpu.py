@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from servers_standin import STANDIN, eventually
 from stub_nvml import GIB, Card, Nvml
 
-from servers import supervisor
+from servers import docker, paths, supervisor
+from servers.containers import Containers
 from servers.exporter import ENGINE as EXPORTER
 from servers.exporter.dcgm import METRICS, families
 from servers.gpus import Gpu, held, visible
@@ -219,3 +221,30 @@ def test_the_gpus_that_a_cuda_program_would_see(value, expected):
 def test_families_without_a_sample_are_left_out():
     assert families([gpu(0, "GPU-a")], "host") == []
     assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_what_a_container_holds_on_a_gpu_is_its_instance_s(lab_home, tmp_path, monkeypatch):
+    """The `docker` here is a stand-in that knows one container."""
+    instance = supervisor.up(STANDIN, say=lambda _: None)
+    contained = replace(instance, way="docker")
+    identity = "f00d" * 16
+    name = docker.name_of("standin", paths.workspace("standin"))
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    asked = f'echo asked >> {tmp_path}/asked; [ "$6" = "{name}" ] && echo {identity}'
+    program.write_text(f"#!/bin/sh\n{asked}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for pid, path in ((71, f"/system.slice/docker-{identity}.scope"), (72, "/user.slice")):
+        (tmp_path / "proc" / str(pid)).mkdir(parents=True)
+        (tmp_path / "proc" / str(pid) / "cgroup").write_text(f"0::{path}\n")
+
+    containers = Containers(tmp_path / "proc")
+    for _ in range(2):
+        assert containers.pids(contained, {71, 72, 73}) == {71}
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert containers.pids(instance, {71}) == set()
+    assert Containers(tmp_path / "proc").pids(replace(contained, name="other"), {71}) == set()
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Containers(tmp_path / "proc").pids(contained, {71}) == set()

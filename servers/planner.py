@@ -191,33 +191,38 @@ def _gpus(asked: Sequence[Wanted], here: Here) -> tuple[list[str], list[str]]:
     refusals: list[str] = []
     warnings: list[str] = []
     for one in asked:
-        assert one.memory is not None
-        if one.memory.gpus > len(here.gpus):
+        wants = one.memory.gpus if one.memory is not None else 0
+        if wants > len(here.gpus):
             refusals.append(
-                f"{one.name} wants {one.memory.gpus} GPUs, and {len(here.gpus)} can be seen here."
+                f"{one.name} wants {wants} GPUs, and {len(here.gpus)} can be seen here."
             )
     for place, gpu in enumerate(here.gpus):
         on_it = [one for one in asked if one.memory is not None and place < one.memory.gpus]
         if gpu.free_bytes is None or gpu.total_bytes is None or not on_it:
             continue
-        takes = sum(taken(one, gpu, later=False) for one in on_it)
+        refusals += [words for one in on_it if (words := _share_too_small(one, gpu))]
+        start, most = (sum(taken(one, gpu, later) for one in on_it) for later in (False, True))
         there = f"{show(gpu.free_bytes)} of GPU {gpu.index}'s {show(gpu.total_bytes)} are free"
-        for one in on_it:
-            left = kv_cache_bytes(one, gpu)
-            if left is not None and left <= 0:
-                refusals.append(
-                    f"{one.name}: its weights alone are {show(one.memory.gpu(False))}, more than "  # type: ignore[union-attr]
-                    f"its share of GPU {gpu.index} "
-                    f"({show(one.memory.gpu_share * gpu.total_bytes)})."  # type: ignore[union-attr, operator]
-                )
-        if takes > gpu.free_bytes:
+        if start > gpu.free_bytes:
             refusals.append(
-                f"{_names(on_it)} will take at least {show(takes)} of GPU {gpu.index}, and "
-                f"{there}: {show(takes - gpu.free_bytes)} too little."
+                f"{_names(on_it)} will take at least {show(start)} of GPU {gpu.index}, and "
+                f"{there}: {show(start - gpu.free_bytes)} too little."
             )
-        elif sum(taken(one, gpu, later=True) for one in on_it) > gpu.free_bytes:
+        elif most > gpu.free_bytes:
             warnings.append(f"{_names(on_it)} may run out of GPU memory under full load: {there}.")
     return refusals, warnings
+
+
+def _share_too_small(one: Wanted, gpu: Gpu) -> str:
+    """Why an instance that takes a share of the GPU has no room for a KV cache; mostly empty."""
+    left = kv_cache_bytes(one, gpu)
+    if one.memory is None or left is None or left > 0:
+        return ""
+    weights = one.memory.gpu(later=False)
+    return (
+        f"{one.name}: its weights alone are {show(weights)}, and its share of GPU {gpu.index} is "
+        f"{show(weights + left)}: nothing is left for the KV cache."
+    )
 
 
 def taken(one: Wanted, gpu: Gpu, later: bool) -> int:

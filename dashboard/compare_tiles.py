@@ -50,6 +50,7 @@ def _facts(run: Run) -> list[Fact]:
     from_schedule = " (from schedule)" if ttft != "ttft_s" else ""
     counts = summary["requests"]
     goodput = summary.get("goodput_rps")
+    tokens = [Fact("Tokens/s", units.figures_or_dash(summary["output_tokens_per_s"]))]
     if summary["itl_s"]["count"]:
         latencies = [
             _latency(summary, ttft, "p50", "TTFT", f"TTFT{from_schedule}"),
@@ -58,14 +59,15 @@ def _facts(run: Run) -> list[Fact]:
             _latency(summary, "itl_s", "p99", "ITL", "ITL"),
         ]
     else:
-        # An answer in one piece has one latency.
+        # An answer in one piece has one latency, and nobody counts its tokens.
+        tokens = tokens if summary["output_tokens_per_s"] else []
         latencies = [
             _latency(summary, "e2e_s", level, "E2E", "E2E")
             for level in ("p50", "p90", "p99", "p999")
         ]
     return [
         *latencies,
-        Fact("Tokens/s", units.figures_or_dash(summary["output_tokens_per_s"])),
+        *tokens,
         Fact("Requests/s", units.figures_or_dash(summary["achieved_rps"]), "Sent, in the window."),
         Fact(
             "Goodput/s",

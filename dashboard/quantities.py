@@ -1,9 +1,11 @@
 """What people call the quantities of a run, and how they are shown. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dashboard.units import Unit
-from measure.table import TITLES
+from measure.table import TITLES, in_one_piece, titles_of
 
 LEVEL_TITLES = {"p999": "p99.9"}
 """What people call a quantile where that is not its key."""
@@ -45,6 +47,15 @@ QUANTITIES = (
     Quantity("tpot_s", TITLES["tpot_s"], "s", "(E2E − TTFT) / (output tokens − 1)."),
     Quantity("e2e_s", TITLES["e2e_s"], "s", "Last content byte minus sent."),
 )
+
+
+def of_runs(*summaries: Mapping[str, Any]) -> tuple[Quantity, ...]:
+    """The quantities that say something of their own about these runs, as they are called there.
+
+    Where every answer came in one piece its TTFT is its E2E, and is left out.
+    """
+    titles, hidden = titles_of(*summaries), "ttft_s" if in_one_piece(*summaries) else ""
+    return tuple(replace(one, title=titles[one.key]) for one in QUANTITIES if one.key != hidden)
 
 
 def quantity(key: str) -> Quantity | None:

@@ -15,7 +15,7 @@ from dashboard import (
     text,
     theme,
 )
-from dashboard.quantities import QUANTITIES, quantity
+from dashboard.quantities import of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
 from measure.compare import Comparison, compare
@@ -139,8 +139,8 @@ def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
 
 
 def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
-    titles = {one.key: one.title for one in QUANTITIES}
-    measured = [key for key in titles if any(one.values[key].size for one in loaded)]
+    known = {one.key: one for one in of_runs(*(one.run.summary for one in loaded))}
+    measured = [key for key in known if any(one.values[key].size for one in loaded)]
     if not measured:
         st.info("No request has been answered yet, so there is no latency to show.")
         return
@@ -149,14 +149,12 @@ def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
         measured,
         default=measured[0],
         required=True,
-        format_func=lambda key: titles[key],
+        format_func=lambda key: known[key].title,
         key="metric",
         bind="query-params",
         label_visibility="collapsed",
     )
-    chosen = quantity(str(key))
-    if chosen is None:
-        return
+    chosen = known[str(key)]
     samples = _samples(loaded, lines, chosen.key)
     left, right = st.columns(2)
     with left:
@@ -210,15 +208,19 @@ def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
 def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
     st.subheader("Distributions and throughput", anchor=False)
     columns = st.columns(3)
-    for column, key in zip(columns, ("ttft_s", "itl_s"), strict=False):
+    known = {one.key: one for one in of_runs(*(one.run.summary for one in loaded))}
+    keys = ("ttft_s", "itl_s") if "ttft_s" in known else ("ttft_from_schedule_s", "e2e_s")
+    for column, key in zip(columns, keys, strict=False):
         samples = _samples(loaded, lines, key)
-        what = quantity(key)
-        if what is None or not any(one.values.size for one in samples):
+        what = known[key]
+        if not any(one.values.size for one in samples):
             continue
         with column:
             st.markdown(f"**{what.title}**", help=what.help)
             figure = run_figures.distribution(samples, what.unit)
             _chart(figure, f"distribution-{key}", f"Distribution of {what.title}")
+    if not any(one.run.summary["output_tokens_per_s"] for one in loaded):
+        return
     with columns[2]:
         st.markdown(
             "**Output tokens/s**",

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from dashboard_runs import damage, records, write_run
 
-from dashboard import compare_tables, engine_side, runs
+from dashboard import compare_tables, engine_side, quantities, runs
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, compare
@@ -191,3 +191,11 @@ def test_a_difference_too_small_to_be_shown_is_said_in_words(
     row = Row("itl_s", "p50", "s", (Cell(1.0), Cell(ratio)), Change(ratio - 1, ratio, bounds, True))
     frame = compare_tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
     assert list(frame["second ÷ first"]) == [said]
+
+
+def test_answers_in_one_piece_have_no_ttft_and_their_latency_its_own_name() -> None:
+    streamed, whole = {"chunk_gap_s": {"count": 9}}, {"chunk_gap_s": {"count": 0}}
+    titles = {one.key: one.title for one in quantities.of_runs(whole, whole)}
+    assert "ttft_s" not in titles
+    assert titles["ttft_from_schedule_s"] == "E2E from schedule"
+    assert quantities.of_runs(streamed, whole) == quantities.QUANTITIES

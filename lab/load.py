@@ -15,7 +15,7 @@ from measure.slo import Slo
 from measure.warmup import Warmup
 from servers.paths import ROOT
 
-TRANSPORTS = ("grpc", "http")
+TRANSPORTS = ("http", "grpc")
 # The protocols a scenario can speak, the usual one first.
 SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "chat": ("openai-chat", "tgi", "kserve-generate", "kserve-grpc"),
@@ -50,7 +50,7 @@ class Load:
     tokenizer: str = ""
     seed: int = 0
     slo: str = ""
-    transport: str = "grpc"
+    transport: str = "http"
     protocol: str = ""
     processes: int = 1
 

@@ -124,7 +124,7 @@ def run_command(
     ] = "",
     seed: Annotated[int, typer.Option(help="Same seed, same prompts and arrivals.")] = 0,
     slo: Annotated[str, typer.Option(help="For goodput, such as ttft=0.5,itl=0.05.")] = "",
-    transport: Annotated[str, typer.Option(help="kserve-infer: grpc or http.")] = "grpc",
+    transport: Annotated[str, typer.Option(help="kserve-infer: http or grpc.")] = "http",
     protocol: Annotated[
         str, typer.Option(help="Such as kserve-grpc or tgi; the scenario's usual one if left out.")
     ] = "",

@@ -98,9 +98,14 @@ def test_conversations_are_refused_where_the_engine_has_no_chat():
 
 def test_only_the_classifier_is_given_a_transport():
     classify = Load(
-        scenario="classify", duration_s=5.0, warmup=Warmup("fixed", 0.0), users=1, transport="http"
+        scenario="classify", duration_s=5.0, warmup=Warmup("fixed", 0.0), users=1, transport="grpc"
     )
-    assert "--transport http" in argv_of(classify, "kserve-infer")
+    assert "--transport grpc" in argv_of(classify, "kserve-infer")
+    # As all other servers are asked, unless somebody says otherwise.
+    assert "--transport http" in argv_of(
+        replace(classify, transport=Load.transport), "kserve-infer"
+    )
+    assert "--transport" not in argv_of(classify, "classify")
     assert "--transport" not in argv_of(CLOSED, "openai-chat")
 
 
@@ -117,7 +122,7 @@ def test_only_the_classifier_is_given_a_transport():
         (replace(CLOSED, prompts=PromptFlags(dataset="/no/such")), "--dataset /no/such"),
         (replace(CLOSED, prompts=PromptFlags(think_time="2s")), "second turn"),
         (replace(CLOSED, tokenizer="/no/such"), "--tokenizer /no/such"),
-        (replace(CLOSED, transport="udp"), "grpc or http"),
+        (replace(CLOSED, transport="udp"), "http or grpc"),
         (replace(CLOSED, protocol="openai-completions"), "openai-chat or tgi or kserve-generate"),
         (replace(CLOSED, warmup=Warmup("fixed", 30.0)), "warm-up"),
         (replace(CLOSED, duration_s=0.5, warmup=Warmup("fixed", 0.0)), "--duration"),

@@ -14,7 +14,7 @@ LIMITS = {
         "max_new_tokens": {"minimum": 1, "maximum": 32},
         "best_of": {"maximum": 2},
         "top_n_tokens": {"maximum": 5},
-        "truncate": {"minimum": 1, "maximum": 256},
+        "truncate": {"minimum": 1, "maximum": 96},
         "frequency_penalty": {"maximum": 2},
         "watermark": {"enum": [False]},
         "grammar": {"enum": [None], "allOf": []},

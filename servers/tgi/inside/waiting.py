@@ -62,6 +62,7 @@ class Waiting:
         here = deque(entry for entry in self._entries if not entry.dropped)
         self._metrics.failed("dropped", len(self._entries) - len(here))
         self._entries = here
+        self._metrics.queue_size.set(len(here))
 
     def _fitting(self, most, prefill_tokens, total_tokens):
         chosen, longest, answers = [], 0, 0

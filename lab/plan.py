@@ -115,7 +115,10 @@ def host_table(plan: Plan) -> Table:
     for one in plan.wanted:
         memory = one.memory or Memory(())
         cells = [_cell(_parts(memory, what), lambda part: part.host_bytes) for what in WHATS]
-        sums = [_sum(memory.parts, memory.host(later)) for later in (False, True)]
+        sums = [
+            _sum(memory.parts, lambda part: part.host_bytes, memory.host(later))
+            for later in (False, True)
+        ]
         table.add_row(one.name, *cells, *sums)
         start, most = start + memory.host(False), most + memory.host(True)
     to_come = sum(holder.host_to_come for holder in plan.here.holders)
@@ -138,9 +141,12 @@ def gpu_table(plan: Plan, gpu: Gpu, place: int) -> Table:
         rest = planner.kv_cache_bytes(one, gpu)
         if rest is not None:
             cells[WHATS.index("KV cache")] = show(rest)
-        start, most = (planner.taken(one, gpu, later) for later in (False, True))
-        table.add_row(one.name, *cells, show(start), show(most))
-        taken += start
+        sums = [
+            _sum(one.memory.parts, lambda part: part.gpu_bytes, planner.taken(one, gpu, later))
+            for later in (False, True)
+        ]
+        table.add_row(one.name, *cells, *sums)
+        taken += planner.taken(one, gpu, later=False)
     if gpu.free_bytes is not None:
         table.add_row("left", *[""] * len(WHATS), show(gpu.free_bytes - taken), "", style="bold")
     return table
@@ -179,19 +185,17 @@ def _cell(parts: Sequence[Part], size: Callable[[Part], int | None]) -> str:
     """The sum; `≤` where some comes later, `?` where none is known, `≥` where some is not."""
     sizes = [size(part) for part in parts]
     known = [one for one in sizes if one is not None]
-    if sizes and not known:
-        return _UNKNOWN
     if not sum(known):
-        return _NOTHING
+        return _UNKNOWN if len(known) < len(sizes) else _NOTHING
     later = any(part.later and size(part) for part in parts)
     sign = "≤ " if later else "≥ " if len(known) < len(sizes) else ""
     return sign + show(sum(known))
 
 
-def _sum(parts: Sequence[Part], size: int) -> str:
-    """A sum, which is a least one where a part of it is unknown."""
-    sign = "≥ " if any(part.host_bytes is None for part in parts) else ""
-    return sign + show(size) if size else _NOTHING
+def _sum(parts: Sequence[Part], size: Callable[[Part], int | None], total: int) -> str:
+    """The total of these parts, which is a least one where a part is unknown."""
+    sign = "≥ " if any(size(part) is None for part in parts) else ""
+    return sign + show(total) if total else _NOTHING
 
 
 def _gpu_words(gpu: Gpu) -> str:

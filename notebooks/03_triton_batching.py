@@ -52,7 +52,7 @@ triton = kit.up("triton", **base)
 # keeps running; only the one model is loaded anew (its *repository API* does that).
 
 # %%
-lone = kit.load(triton, users=1, seconds=4, warmup=1, text_tokens=32)
+lone = kit.load(triton, users=1, seconds=8, warmup=1, text_tokens=32)
 
 # %%
 kit.up("triton", **base, max_queue_delay_us=0)
@@ -116,7 +116,8 @@ batching.table(*runs)
 # ## Explain
 #
 # **The delay at low load.** A lone request waits for company that does not come. It pays the whole
-# delay, every time, and computing is no faster for it.
+# delay, every time, and gets nothing for it. If the medians differ by more than the delay, the table
+# says what else became slower: a core that was idle for some milliseconds computes more slowly.
 
 # %%
 apart_s = batching.medians_apart_s(lone, lone_at_once)
@@ -166,8 +167,7 @@ print(
 # %% [markdown]
 # What these numbers cannot say: how a GPU would do, or a larger model. And four seconds are short:
 # read differences of some percent in the answers a second as none.
-
-# %% [markdown]
+#
 # ## Exercise
 #
 # From your own runs:

@@ -26,7 +26,7 @@ class Parts:
 
     `queue_s` (waiting for its batch) and `compute_s` (the batch being computed) are Triton's own
     sums over its count of requests; `rest_s` is what is left of the client's mean E2E: the network,
-    HTTP and JSON. `batch` is how many texts Triton computed together, on average over batches.
+    HTTP and JSON (none, where Triton's numbers, read once a second, make up for more). `batch` is how many texts Triton computed together, on average over batches.
     """
 
     batch: float
@@ -64,7 +64,7 @@ def table(*runs: Run) -> pd.DataFrame:
         rows.append(
             {
                 "answers a second": units.figures(run.summary["achieved_rps"]),
-                "average batch": units.figures(found.batch),
+                "average batch": "–" if math.isnan(found.batch) else units.figures(found.batch),
                 "mean wait in the queue": units.show(found.queue_s, "s"),
                 "mean computing": units.show(found.compute_s, "s"),
                 "E2E p50": units.show(e2e["p50"], "s"),

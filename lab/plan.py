@@ -141,8 +141,10 @@ def gpu_table(plan: Plan, gpu: Gpu, place: int) -> Table:
         rest = planner.kv_cache_bytes(one, gpu)
         if rest is not None:
             cells[WHATS.index("KV cache")] = show(rest)
+        # A share is taken whole, whatever its parts are.
+        parts = one.memory.parts if rest is None else ()
         sums = [
-            _sum(one.memory.parts, lambda part: part.gpu_bytes, planner.taken(one, gpu, later))
+            _sum(parts, lambda part: part.gpu_bytes, planner.taken(one, gpu, later))
             for later in (False, True)
         ]
         table.add_row(one.name, *cells, *sums)

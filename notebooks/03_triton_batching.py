@@ -116,8 +116,8 @@ batching.table(*runs)
 # ## Explain
 #
 # **The delay at low load.** A lone request waits for company that does not come. It pays the whole
-# delay, every time, and gets nothing for it. If the medians differ by more than the delay, the table
-# says what else became slower: a core that was idle for some milliseconds computes more slowly.
+# delay, every time, and gets nothing for it. If the medians differ by more than the delay, look at
+# the table: a core that was idle for some milliseconds may compute more slowly, too.
 
 # %%
 apart_s = batching.medians_apart_s(lone, lone_at_once)

@@ -26,7 +26,8 @@ class Parts:
 
     `queue_s` (waiting for its batch) and `compute_s` (the batch being computed) are Triton's own
     sums over its count of requests; `rest_s` is what is left of the client's mean E2E: the network,
-    HTTP and JSON (none, where Triton's numbers, read once a second, make up for more). `batch` is how many texts Triton computed together, on average over batches.
+    HTTP and JSON (none, where Triton's numbers, read once a second, make up for more). `batch` is
+    how many texts Triton computed together, on average over batches.
     """
 
     batch: float

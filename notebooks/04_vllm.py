@@ -16,7 +16,7 @@
 # **Goal:** read KV use, preemption and prefix-cache hits off a running vLLM; compute the KV bytes
 # of a token and how many requests a budget of memory holds at once.
 #
-# **Minutes:** 25 to read and think. The machine needs about 90 seconds of them on two CPU cores.
+# **Minutes:** 25 to read and think. The machine needs about 100 seconds of them on two CPU cores.
 #
 # To write its next word a language model looks back at every word before it. What it needs of them,
 # a *key* and a *value* in every layer, is kept and not computed again: the **KV cache**. vLLM cuts
@@ -36,7 +36,7 @@ from notebooks import checks_paged, kit, paged
 # The cache gets 0.066 GiB, a block holds 128 tokens. Write down:
 #
 # 1. How many bytes does one token take? How many blocks does the budget make?
-# 2. Every request has about 170 tokens in the end. How many of them fit at once?
+# 2. Every request has about 150 tokens in the end. How many of them fit at once?
 # 3. Eight users in place of one: how many times the tokens a second? What happens to ITL?
 # 4. Twenty users, more than fit. Do some requests fail? Do they wait? Something else?
 # 5. Four users whose prompts have the same long beginning: what becomes of TTFT?
@@ -57,7 +57,7 @@ token_bytes = 2 * model["num_hidden_layers"] * heads * size * 2
 planned = paged.of_budget(0.066 * 2**30, token_bytes, block_tokens=128)
 print(f"A token takes {token_bytes:,} bytes, a block {128 * token_bytes / 2**20:.2f} MiB.")
 print(f"The budget makes {planned.blocks} blocks: {planned.tokens:,} tokens.")
-for tokens in (170, 512):
+for tokens in (150, 512):
     print(f"It holds {planned.requests_of(tokens)} requests of {tokens} tokens at once.")
 
 # %% [markdown]
@@ -69,32 +69,32 @@ print(f"vLLM has {cache.blocks} blocks of {cache.block_tokens} tokens.")
 print("Its log:", paged.said_at_start(vllm))
 
 # %% [markdown]
-# Now load. One user, then eight, then twenty: the same prompts of about 64 tokens, answers of
-# exactly 96.
+# Now load. One user, then eight, then twenty: prompts of about 100 tokens, answers of exactly 48.
 
 # %%
-one = kit.load(vllm, users=1, seconds=7, warmup=2, prompt_tokens=64, tokens=96)
+one = kit.load(vllm, users=1, seconds=5, warmup=1, prompt_tokens=100, tokens=48)
 
 # %%
-eight = kit.load(vllm, users=8, seconds=9, warmup=3, prompt_tokens=64, tokens=96)
+eight = kit.load(vllm, users=8, seconds=7, warmup=2, prompt_tokens=100, tokens=48)
 
 # %%
-twenty = kit.load(vllm, users=20, seconds=16, warmup=4, prompt_tokens=64, tokens=96)
+twenty = kit.load(vllm, users=20, seconds=10, warmup=3, prompt_tokens=100, tokens=48)
 
 # %% [markdown]
 # At last the prefix cache: prompts of about 320 tokens, all different; then as long, but with the
 # same first 288.
 
 # %%
-different = kit.load(vllm, users=2, seconds=7, warmup=2, prompt_tokens=320, tokens=8)
+different = kit.load(vllm, users=2, seconds=5, warmup=1, prompt_tokens=320, tokens=8)
 
 # %%
-same = kit.load(vllm, users=2, seconds=7, warmup=2, prompt_tokens=32, shared_tokens=288, tokens=8)
+same = kit.load(vllm, users=2, seconds=5, warmup=1, prompt_tokens=32, shared_tokens=288, tokens=8)
 
 # %% [markdown]
 # ## Look
 #
-# How full the cache was, as Prometheus saw it once a second.
+# How full the cache was, as Prometheus saw it once a second. (vLLM keeps one block for itself, as
+# a place to point to where there is nothing: its shares are of one block fewer.)
 
 # %%
 users = {"1 user": one, "8 users": eight, "20 users": twenty}

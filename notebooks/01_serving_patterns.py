@@ -16,7 +16,7 @@
 # **Goal:** choose between synchronous, asynchronous, streaming and batch serving, and tell TTFT
 # from E2E.
 #
-# **Minutes:** 20 to read and think. The machine needs about 100 seconds of them on two CPU cores.
+# **Minutes:** 20 to read and think. The machine needs about 90 seconds of them on two CPU cores.
 #
 # One model can be asked in several ways. *Synchronous*: ask, wait, have the answer. *Streaming*:
 # ask once, and have the answer in pieces as they come. *Asynchronous*: hand in a job, go, and ask
@@ -81,7 +81,7 @@ online = kit.load(vllm, users=4, seconds=10, tokens=16)
 
 # %%
 kit.down(vllm)
-offline = patterns.offline("vllm", patterns.texts(64), tokens=16)
+offline = patterns.offline("vllm", patterns.prompts(64), tokens=16)
 
 # %% [markdown]
 # ## Look

@@ -62,6 +62,12 @@ def texts(count: int) -> list[str]:
     ]
 
 
+def prompts(count: int) -> list[str]:
+    """So many prompts of six sentences: some 70 tokens, about as long as those of `kit.load`."""
+    sentences = texts(6 * count)
+    return [" ".join(sentences[n : n + 6]) for n in range(0, len(sentences), 6)]
+
+
 def synchronous(instance: Instance, asked: Sequence[str]) -> Watched:
     """One request a text, each sent when the answer to the one before is there."""
     with _client(instance) as client:
@@ -109,7 +115,7 @@ def fetch(instance: Instance, job: str) -> int:
         return len(_poll(client, job)[0])
 
 
-def offline(engine: str, prompts: Sequence[str], tokens: int) -> Run:
+def offline(engine: str, asked: Sequence[str], tokens: int) -> Run:
     """The prompts answered by an engine without a server: `lab batch`, whose run it returns.
 
     Raises `NotebookError` if the engine ended before its time.
@@ -118,9 +124,9 @@ def offline(engine: str, prompts: Sequence[str], tokens: int) -> Run:
     console = Console(file=said, width=100, force_jupyter=False, force_terminal=False)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "prompts.jsonl"
-        lines = [json.dumps({"prompt": one, "output_tokens": tokens}) for one in prompts]
+        lines = [json.dumps({"prompt": one, "output_tokens": tokens}) for one in asked]
         source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(f"$ lab batch {engine} {source.name}   # {len(prompts)} prompts")
+        print(f"$ lab batch {engine} {source.name}   # {len(asked)} prompts")
         kind = services.find(engine)
         output = source.with_suffix(".answers.jsonl")
         outcome = offline_batch.batch(kind, source, output, console, settings={})

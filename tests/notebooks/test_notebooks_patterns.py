@@ -18,6 +18,7 @@ RIGHT = dict(
 
 def test_texts_differ_so_that_nothing_can_answer_from_memory():
     assert len(set(patterns.texts(128))) == 128
+    assert len(set(patterns.prompts(64))) == 64
 
 
 def test_the_stairs_have_a_step_at_every_answer():

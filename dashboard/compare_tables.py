@@ -10,7 +10,7 @@ from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.units import Unit
 from measure import table
-from measure.compare import Cell, Change, Comparison, Row
+from measure.compare import Cell, Change, Comparison, Row, Setting
 from measure.errors import MeasureError
 from measure.store import Run, RunInfo
 from servers.contract import Engine, Metric
@@ -24,6 +24,7 @@ _SCALARS = {
     "slo_attainment": "SLO attainment",
     "output_tokens_per_s": "Output tokens",
 }
+_KNOB = "engine.settings."
 _UNITS: dict[str, Unit] = {
     "s": "s",
     "requests": "count",
@@ -85,8 +86,15 @@ def numbers_of_one(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
-    """Facts of engine, load and versions that are not the same in all runs."""
+def settings(
+    comparison: Comparison, names: Sequence[str], engines: Mapping[str, Engine]
+) -> pd.DataFrame:
+    """Facts of engine, load and versions that are not the same in all runs.
+
+    Left out are an instance's name where it is its engine's, and a knob that one run alone has,
+    where it is as the engine comes.
+    """
+    kinds = next((one.values for one in comparison.settings if one.name == "engine.name"), ())
     rows = [
         {"": setting.name}
         | {
@@ -94,8 +102,21 @@ def settings(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
             for name, value in zip(names, setting.values, strict=True)
         }
         for setting in comparison.settings
+        if not (setting.name == "engine.instance" and setting.values == kinds)
+        and not _untouched(setting, kinds, engines)
     ]
     return pd.DataFrame(rows)
+
+
+def _untouched(setting: Setting, kinds: Sequence[Any], engines: Mapping[str, Engine]) -> bool:
+    """Whether this is a knob that one run alone has, at its engine's default."""
+    had = [place for place, value in enumerate(setting.values) if value is not None]
+    if not setting.name.startswith(_KNOB) or len(had) != 1 or not kinds:
+        return False
+    engine, value = engines.get(str(kinds[had[0]])), setting.values[had[0]]
+    knob = engine.knob(setting.name.removeprefix(_KNOB)) if engine else None
+    # JSON has lists where a knob has a tuple.
+    return knob is not None and knob.default == (tuple(value) if isinstance(value, list) else value)
 
 
 def engine_numbers(

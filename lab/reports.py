@@ -95,7 +95,10 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
         console.print(f"{name} {run.run_id}", markup=False)
     heads = _heads(names, runs)
     for heading, frame in (
-        ("\nWhat differs in engine and load", compare_tables.settings(comparison, heads)),
+        (
+            "\nWhat differs in engine and load",
+            compare_tables.settings(comparison, heads, catalog.ENGINES),
+        ),
         ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, heads)),
     ):
         console.print(heading, style="bold")

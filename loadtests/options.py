@@ -11,6 +11,7 @@ from loadtests.asking import USUAL_PROMPT, Asking, PromptFlags, asking_of
 from loadtests.errors import LoadError
 from loadtests.lengths import Length
 from loadtests.prompts import FileTokenizer
+from loadtests.protocols.classify import CLASSIFY
 from loadtests.schedule import ArrivalFlags, Schedule, must_outlast, schedule_of
 from loadtests.wire import Timeouts, split_url
 from measure.slo import Slo
@@ -69,7 +70,7 @@ def check(parsed: argparse.Namespace) -> Options:
         raise LoadError(
             "No server to load: give its base URL, for instance -H http://127.0.0.1:8000."
         )
-    transport = getattr(parsed, "transport", None) or _transport_of(parsed.host)
+    transport = _transport(parsed)
     if not _over_grpc(parsed.protocol, transport):
         try:
             split_url(parsed.host)
@@ -135,8 +136,12 @@ def _over_grpc(protocol: str, transport: str) -> bool:
     return protocol == "kserve-grpc" or (protocol == "kserve-infer" and transport == "grpc")
 
 
-def _transport_of(host: str) -> str:
-    return "http" if host.startswith(("http://", "https://")) else "grpc"
+def _transport(parsed: argparse.Namespace) -> str:
+    """What was said, or what -H says; of all classifiers only a KServe server has a choice."""
+    if parsed.protocol == CLASSIFY.name:
+        return "http"
+    is_http = parsed.host.startswith(("http://", "https://"))
+    return getattr(parsed, "transport", None) or ("http" if is_http else "grpc")
 
 
 def _run_dir(text: str) -> Path | None:

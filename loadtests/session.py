@@ -28,6 +28,7 @@ from loadtests import options as opts
 from loadtests.errors import LoadError
 from loadtests.master import Crew, MasterRun
 from loadtests.options import Options
+from loadtests.protocols.classify import CLASSIFIERS
 from loadtests.protocols.contract import Target
 from loadtests.report import print_report
 from loadtests.run import ActiveRun, Ended, LocalRun, Run
@@ -152,7 +153,7 @@ class Session:
         return {
             "scenario": self.scenario,
             "protocol": options.protocol,
-            **({"transport": options.transport} if options.protocol == "kserve-infer" else {}),
+            **({"transport": options.transport} if options.protocol in CLASSIFIERS else {}),
             **({"dialect": self.target.dialect} if self.target.dialect else {}),
             "host": options.host,
             "arrival": arrival,

@@ -198,7 +198,7 @@ def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     _table(compare_tables.numbers(comparison, names), TABLE_HEIGHT)
     st.caption(note)
     st.subheader("Settings that differ", anchor=False)
-    differ = compare_tables.settings(comparison, names)
+    differ = compare_tables.settings(comparison, names, ENGINES)
     if differ.empty:
         st.caption("None: the runs repeat each other.")
     else:

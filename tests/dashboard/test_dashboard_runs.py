@@ -9,7 +9,7 @@ from dashboard_runs import damage, records, write_run
 from dashboard import compare_tables, engine_side, quantities, runs
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
-from measure.compare import Cell, Change, Comparison, Row, compare
+from measure.compare import Cell, Change, Comparison, Row, Setting, compare
 from servers.catalog import ENGINES
 from servers.contract import Metric
 
@@ -86,7 +86,7 @@ def test_the_table_has_intervals_and_a_ratio_for_two_runs(tmp_path: Path) -> Non
     assert table.loc["TTFT p50", "a"].startswith(f"{median * 1000:.3g} ms")
     assert "[" in table.loc["TTFT p50", "a"]
     assert table.loc["TTFT p50", "second ÷ first"].endswith("differ")
-    settings = compare_tables.settings(comparison, ["a", "b"]).set_index("")
+    settings = compare_tables.settings(comparison, ["a", "b"], ENGINES).set_index("")
     assert list(settings.loc["engine.settings.max_num_seqs"]) == ["16", "1"]
 
 
@@ -191,6 +191,22 @@ def test_a_difference_too_small_to_be_shown_is_said_in_words(
     row = Row("itl_s", "p50", "s", (Cell(1.0), Cell(ratio)), Change(ratio - 1, ratio, bounds, True))
     frame = compare_tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
     assert list(frame["second ÷ first"]) == [said]
+
+
+def test_a_knob_that_one_engine_alone_has_is_shown_only_where_somebody_set_it() -> None:
+    def rows(**values: tuple[object, object]) -> list[str]:
+        kinds = ("triton", "bentoml")
+        found = [Setting("engine.name", kinds), Setting("engine.instance", kinds)]
+        found += [Setting(f"engine.settings.{name}", pair) for name, pair in values.items()]
+        comparison = Comparison(("a", "b"), ("a", "b"), (), tuple(found), ())
+        return list(compare_tables.settings(comparison, ["a", "b"], ENGINES)[""])
+
+    batches = next(one for one in ENGINES["triton"].knobs if one.kind == "ints")
+    assert isinstance(batches.default, tuple)
+    usual = {batches.name: (list(batches.default), None), "max_latency_ms": (None, 60_000)}
+    assert rows(**usual) == ["engine.name"]
+    assert rows(max_latency_ms=(None, 500)) == ["engine.name", "engine.settings.max_latency_ms"]
+    assert rows(max_batch_size=(64, 32)) == ["engine.name", "engine.settings.max_batch_size"]
 
 
 def test_answers_in_one_piece_have_no_ttft_and_their_latency_its_own_name() -> None:

@@ -99,7 +99,8 @@ def test_a_run_has_the_answers_their_names_and_the_kernels_stamps(
         texts.append(ids)
     assert all(ids[0] == CLS and ids[-1] == SEP and 2 <= len(ids) <= 9 for ids in texts)
     assert len({len(ids) for ids in texts}) > 3
-    assert run.manifest["load"]["protocol"] == protocol
+    load = run.manifest["load"]
+    assert (load["protocol"], load["transport"]) == (protocol, "http")
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_at_sigterm_what_was_accepted_is_answered(start):
 
 def test_while_it_drains_new_requests_and_jobs_are_refused_and_it_is_not_healthy(start):
     instance = start("draining", max_batch_size=16)
-    caller = Caller(instance, "/classify/stream", {"requests": [LONG] * 64})
+    caller = Caller(instance, "/classify/stream", {"requests": [LONG] * 128})
     wait_for(lambda: waiting(instance) > 0, "requests in the queue")
     os.kill(instance.pid, signal.SIGTERM)
     wait_for(lambda: ask(instance, text="late").status_code == 503, "a refusal")
@@ -308,18 +308,22 @@ def test_results_survive_a_restart(start):
 
 
 def test_every_accepted_job_survives_kill_9_and_is_computed(start):
-    """The first is being computed, others wait, when the server is killed."""
-    instance = start("killed", max_batch_size=8)
-    done = ask(instance, "/jobs", requests=[{"text": "great"}]).json()["id"]
+    """Some are under way and others wait when the server is killed, and one was done before."""
+    instance = start("killed", max_batch_size=64, max_queue_delay_us=10_000_000)
+    done = ask(instance, "/jobs", requests=[{"text": "a full batch"}] * 64).json()["id"]
     before = results(instance, done)
-    jobs = [ask(instance, "/jobs", requests=[LONG] * 8).json()["id"] for _ in range(12)]
-    states = [httpx.get(f"{instance.base_url}/jobs/{job}").json()["status"] for job in jobs]
+    # Too few for a batch: they would wait for its deadline.
+    jobs = [ask(instance, "/jobs", requests=[{"text": "so"}] * 2).json()["id"] for _ in range(12)]
+
+    def states() -> list[str]:
+        return [httpx.get(f"{instance.base_url}/jobs/{job}").json()["status"] for job in jobs]
+
+    wait_for(lambda: states() == ["running"] * 8 + ["waiting"] * 4, "eight jobs under way")
     os.kill(instance.pid, signal.SIGKILL)
-    assert "running" in states and "waiting" in states
     wait_for(lambda: not instances.members(instance), "its death")
     assert supervisor.down("killed", say=quiet) == []
     again = start("killed")
-    assert [len(results(again, job)) for job in jobs] == [8] * 12
+    assert [len(results(again, job)) for job in jobs] == [2] * 12
     assert results(again, done) == before
 
 

@@ -99,9 +99,19 @@ starved = kit.load(triton, users=4, seconds=4, warmup=1, text_tokens=32)
 # rest of the client's latency is network, HTTP and JSON.
 
 # %%
-runs = (lone, lone_at_once, one_by_one, batched, strict, two, starved)
+runs = {
+    "1 user, 5 ms delay": lone,
+    "1 user, no delay": lone_at_once,
+    "16 users, not batched": one_by_one,
+    "16 users, batched": batched,
+    "16 users, batched, not ragged": strict,
+    "16 users, batched, 2 instances": two,
+    "4 users, preferred 8, 50 ms": starved,
+}
+
+# %%
 kit.show(
-    batching.bars(*runs),
+    batching.bars(runs),
     "Mean E2E latency of each run, cut into queue, computing and the rest",
 )
 
@@ -110,7 +120,7 @@ kit.show(
 # over batches computed.
 
 # %%
-batching.table(*runs)
+batching.table(runs)
 
 # %% [markdown]
 # ## Explain
@@ -153,10 +163,11 @@ print(f"average batch {batching.parts(two).batch:.1f} after {batching.parts(batc
 # (The load test and Triton's own threads want a part of the two cores as well. On a machine with
 # more of them the gain is nearer to two.)
 #
-# **Where it hurts.** Four users in a closed loop can never be eight in the queue. So no batch ever
-# reaches the preferred size, and every one of them waits for the delay, with the model idle. It is
-# the worst setting of all for these users, and nothing in a log says so: the server is healthy,
-# its processor has time, and requests are slow.
+# **Where it hurts.** There are two kinds of waiting. Sixteen users whose texts are not joined wait
+# behind each other, because the model is busy: another instance helps them. Four users in a closed
+# loop can never be eight in the queue. No batch of theirs reaches the preferred size, so every one
+# of them waits for the delay, and the model is idle meanwhile. Nothing in a log says so: the server
+# is healthy, its processor has time, and requests are slow.
 
 # %%
 waited = batching.parts(starved)
@@ -174,18 +185,22 @@ print(
 #
 # - `paid_ms`: what the lone user pays for the delay, the median of E2E with it (`lone`) less the
 #   median without (`lone_at_once`), in milliseconds;
-# - `worst`: the row of the table, counted from 0, in which waiting in the queue takes the largest
-#   *share* of the mean E2E latency. `batching.parts(run)` has `queue_s` and `whole_s`.
+# - `idlest`: the name of the run in which the model computed for the smallest part of the time.
+#   `batching.parts(run)` has `batch` (texts a batch) and `compute_s` (seconds a batch), and
+#   `run.summary["achieved_rps"]` the texts a second; `runs` has the runs by name.
 
 # %%
 ### BEGIN SOLUTION
 medians = [run.summary["e2e_s"]["p50"] for run in (lone, lone_at_once)]
 paid_ms = (medians[0] - medians[1]) * 1e3
-shares = [batching.parts(run).queue_s / batching.parts(run).whole_s for run in runs]
-worst = shares.index(max(shares))
+busy = {}
+for name, run in runs.items():
+    found = batching.parts(run)
+    busy[name] = run.summary["achieved_rps"] / found.batch * found.compute_s
+idlest = min(busy, key=lambda name: busy[name])
 ### END SOLUTION
 print(checks_batching.price_of_being_alone(lone, lone_at_once, answer_ms=paid_ms).require())
-checks_batching.longest_wait(*runs, answer=worst).require()
+checks_batching.idlest(runs, answer=idlest).require()
 
 # %% [markdown]
 # ## Summary

@@ -1,7 +1,7 @@
 """A dynamic batcher from both sides: how many requests it joined, and what they paid for it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +12,6 @@ from dashboard.figures import common, ticks
 from dashboard.theme import lines_for_runs
 from measure.server_series import counter_increase
 from measure.store import Run
-from notebooks import kit
 from servers.catalog import ENGINES
 from servers.contract import Metric
 
@@ -57,10 +56,10 @@ def parts(run: Run) -> Parts:
     )
 
 
-def table(*runs: Run) -> pd.DataFrame:
-    """One row a run: answers a second, the average batch, and what the client waited."""
+def table(runs: Mapping[str, Run]) -> pd.DataFrame:
+    """One row a run, by its name: answers a second, the average batch, what the client waited."""
     rows = []
-    for run in runs:
+    for run in runs.values():
         found, e2e = parts(run), run.summary["e2e_s"]
         rows.append(
             {
@@ -72,12 +71,12 @@ def table(*runs: Run) -> pd.DataFrame:
                 "E2E p90": units.show(e2e["p90"], "s"),
             }
         )
-    return pd.DataFrame(rows, index=kit.labels(runs))
+    return pd.DataFrame(rows, index=list(runs))
 
 
-def bars(*runs: Run) -> go.Figure:
-    """The mean request of each run as one bar, cut into its parts."""
-    found = [parts(run) for run in runs]
+def bars(runs: Mapping[str, Run]) -> go.Figure:
+    """The mean request of each run, by its name, as one bar, cut into its parts."""
+    found = [parts(run) for run in runs.values()]
     pieces = {
         "waiting in the queue": [one.queue_s for one in found],
         "computing": [one.compute_s for one in found],
@@ -87,7 +86,7 @@ def bars(*runs: Run) -> go.Figure:
     figure = go.Figure()
     for name, values_s in pieces.items():
         figure.add_bar(
-            y=kit.labels(runs),
+            y=list(runs),
             x=values_s,
             name=name,
             orientation="h",
@@ -96,7 +95,7 @@ def bars(*runs: Run) -> go.Figure:
             textposition="none",
             hovertemplate="%{text} %{fullData.name}<extra></extra>",
         )
-    figure.update_layout(common(_HEIGHT, "batching"), barmode="stack")
+    figure.update_layout(common(_HEIGHT, "batching"), barmode="stack", legend_traceorder="normal")
     figure.update_xaxes(title="mean E2E latency", rangemode="tozero", **ticks("s"))
     return figure.update_yaxes(autorange="reversed", automargin=True, title=None)
 
@@ -110,6 +109,15 @@ def medians_apart_s(first: Run, second: Run) -> float:
     """By how many seconds the first run's median E2E is above the second's."""
     one, other = first.summary["e2e_s"]["p50"], second.summary["e2e_s"]["p50"]
     return math.nan if None in (one, other) else float(one - other)
+
+
+def busy(run: Run) -> float:
+    """How many model instances were computing, on average over the run's time.
+
+    Batches a second times the seconds that one takes (Little's law).
+    """
+    found = parts(run)
+    return _ratio(float(run.summary["achieved_rps"]), found.batch) * found.compute_s
 
 
 def _gained(run: Run, concept: str) -> float:
@@ -130,8 +138,3 @@ def _metric(concept: str) -> Metric:
 
 def _ratio(total: float, count: float) -> float:
     return total / count if count else math.nan
-
-
-def waiting_share(runs: Sequence[Run]) -> list[float]:
-    """Of each run, the share of the mean E2E latency spent waiting in the queue."""
-    return [_ratio(one.queue_s, one.whole_s) for one in map(parts, runs)]

@@ -1,9 +1,10 @@
 """Checks of the exercises on dynamic batching."""
 
 import math
+from collections.abc import Mapping
 
 from measure.store import Run
-from notebooks import batching, kit
+from notebooks import batching
 from notebooks.checks import Feedback
 
 
@@ -30,26 +31,25 @@ def price_of_being_alone(delayed: Run, undelayed: Run, *, answer_ms: object) -> 
     return Feedback(True, "hold it against the delay that was set.")
 
 
-def longest_wait(*runs: Run, answer: object) -> Feedback:
-    """The run whose requests spent the largest share of their time waiting in the queue.
+def idlest(runs: Mapping[str, Run], *, answer: object) -> Feedback:
+    """The run whose model computed for the smallest part of the time.
 
     Args:
-        runs: on Triton's classifier, in the order of the table.
-        answer: the run's row in the table, counted from 0.
+        runs: on Triton's classifier, by name.
+        answer: the name of one.
     """
-    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(runs):
-        rows = ", ".join(f"{place}: {name}" for place, name in enumerate(kit.labels(runs)))
-        return Feedback(False, f"`worst` is the number of a row: {rows}.")
-    shares = batching.waiting_share(runs)
-    if any(math.isnan(share) for share in shares):
+    if not isinstance(answer, str) or answer not in runs:
+        return Feedback(False, f"`idlest` is the name of a run: {'; '.join(runs)}.")
+    busy = {name: batching.busy(run) for name, run in runs.items()}
+    if any(math.isnan(part) for part in busy.values()):
         return Feedback(False, "a run has none of Triton's own numbers: load it again.")
-    if shares[answer] < max(shares):
+    if busy[answer] > min(busy.values()):
         return Feedback(
             False,
-            "for `worst`, divide the mean wait in the queue by the mean E2E latency, run by run: "
-            "it is the share that counts, not the seconds.",
+            "for `idlest`, how many batches does Triton compute in a second of that run, and how "
+            "long does one take? The two together are the seconds of each second it is busy.",
         )
-    return Feedback(True, "that is where the batcher's setting and the load do not fit.")
+    return Feedback(True, "and yet its users waited. No other resource was short: only company.")
 
 
 def _number(answer: object) -> float | None:

@@ -50,7 +50,6 @@ def test_the_parts_of_a_request_are_tritons_means_and_the_rest_is_the_clients(ma
     assert found.batch == pytest.approx(4.0)
     assert found.queue_s == pytest.approx(0.003) and found.compute_s == pytest.approx(0.002)
     assert found.whole_s == pytest.approx(run.summary["e2e_s"]["mean"])
-    assert batching.waiting_share([run]) == [pytest.approx(0.003 / found.whole_s)]
 
 
 def test_without_the_servers_series_the_parts_are_unknown_and_not_zero(make_run):
@@ -58,15 +57,20 @@ def test_without_the_servers_series_the_parts_are_unknown_and_not_zero(make_run)
     assert math.isnan(found.batch) and math.isnan(found.queue_s)
 
 
-def test_the_table_has_a_row_a_run_by_what_was_set(make_classified):
-    runs = [
-        make_classified(SLOW, batches=10, queue_s=0.005),
-        make_classified(QUICK, settings={"max_queue_delay_us": 0}),
-    ]
-    table = batching.table(*runs)
-    assert list(table.index) == ["triton", "triton max_queue_delay_us=0"]
-    assert list(table["average batch"]) == ["4", "1"]
-    assert len(batching.bars(*runs).data) == 3
+def test_the_table_has_a_row_a_run_by_its_name_and_a_dash_for_what_is_not_known(
+    make_classified, make_run
+):
+    runs = {
+        "slow": make_classified(SLOW, batches=10, queue_s=0.005),
+        "quick": make_classified(QUICK),
+        "bare": make_run("other", QUICK, engine="triton"),
+    }
+    table = batching.table(runs)
+    assert list(table.index) == ["slow", "quick", "bare"]
+    assert list(table["average batch"]) == ["4", "1", "–"]
+    figure = batching.bars(runs)
+    assert figure.data[0].name == "waiting in the queue"
+    assert figure.data[0].x[0] == pytest.approx(0.005)
 
 
 def test_speed_and_medians_are_compared_the_way_they_are_named(make_classified):
@@ -95,25 +99,31 @@ def test_a_price_that_is_no_number_is_asked_for_as_one(make_classified, answer):
     assert not feedback.ok and "number of milliseconds" in feedback.text
 
 
-def test_the_longest_wait_is_the_largest_share_and_not_the_most_seconds(make_classified):
-    runs = (
-        make_classified([0.2] * 40, queue_s=0.05),
-        make_classified(QUICK, queue_s=0.010, settings={"instances": 1}),
-    )
-    assert checks_batching.longest_wait(*runs, answer=1).ok
-    wrong = checks_batching.longest_wait(*runs, answer=0)
-    assert not wrong.ok and "share" in wrong.text
-    mirrored = checks_batching.longest_wait(*reversed(runs), answer=1)
-    assert mirrored.text == wrong.text
+def test_a_model_is_busy_for_the_batches_it_computes_times_what_one_takes(make_classified):
+    run = make_classified(QUICK, batches=10, compute_s=0.02)
+    rate_rps = run.summary["achieved_rps"]
+    assert batching.busy(run) == pytest.approx(rate_rps / 4 * 0.02)
 
 
-@pytest.mark.parametrize("answer", [None, 2, -1, "0", True, 0.0])
-def test_a_row_that_is_not_there_is_told_the_rows(make_classified, answer):
-    runs = (make_classified(SLOW), make_classified(QUICK, settings={"instances": 1}))
-    feedback = checks_batching.longest_wait(*runs, answer=answer)
-    assert not feedback.ok and "0: triton" in feedback.text
+def test_the_idlest_model_is_not_the_one_that_computes_quickest(make_classified):
+    """As many texts in both, but one computes them by eights."""
+    runs = {
+        "batched": make_classified(SLOW, batches=5, queue_s=0.1, compute_s=0.02),
+        "single": make_classified(QUICK, batches=40, compute_s=0.01),
+    }
+    assert checks_batching.idlest(runs, answer="batched").ok
+    wrong = checks_batching.idlest(runs, answer="single")
+    assert not wrong.ok and "how long does one take" in wrong.text
+    mirrored = {"batched": runs["single"], "single": runs["batched"]}
+    assert checks_batching.idlest(mirrored, answer="batched").text == wrong.text
+
+
+@pytest.mark.parametrize("answer", [None, 1, "neither", ["long"], True])
+def test_a_name_that_is_not_there_is_told_the_names(make_classified, answer):
+    feedback = checks_batching.idlest({"long": make_classified(SLOW)}, answer=answer)
+    assert not feedback.ok and "name of a run: long" in feedback.text
 
 
 def test_a_run_without_tritons_numbers_is_named_as_the_trouble(make_classified, make_run):
-    runs = (make_classified(SLOW), make_run("other", QUICK, engine="triton"))
-    assert "load it again" in checks_batching.longest_wait(*runs, answer=0).text
+    runs = {"a": make_classified(SLOW), "b": make_run("other", QUICK, engine="triton")}
+    assert "load it again" in checks_batching.idlest(runs, answer="a").text

@@ -17,6 +17,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+HEAVY = ("engine", "notebook", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process takes all that loads the machine, one after the other, the other one the rest.
+
+    Most of the rest waits for a load to pass. Two engines at a time would measure each other.
+    """
+    for item in items:
+        heavy = any(item.get_closest_marker(mark) for mark in HEAVY)
+        group = "heavy" if heavy else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    # What takes longest begins first (the sort is stable: files keep their order).
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "heavy")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Refuse to run where an import of Locust has patched this process: locks would hang for good.

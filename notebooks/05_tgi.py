@@ -169,8 +169,8 @@ checks_tgi.counterpart(of="max_batch_total_tokens", answer=counterpart).require(
 #
 # - The same trades stand behind different names: batch size, tokens a step, room for keys and
 #   values. Map the ideas first, then the flags.
-# - Overload shows as waiting or as refusals. A bounded door keeps TTFT low for those it lets in, and
-#   bounds the batch as well.
+# - Overload shows as waiting or as refusals. A bounded door keeps TTFT low for those it lets in,
+#   and bounds the batch as well.
 # - A refused stream may be HTTP 200. Count errors where they stand: in the stream.
 
 # %%

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Adding an engine")[2]
-BLOCKS = re.findall(r"`(servers/[\w/.]+)`:\n\n```python\n(.*?)```", SECTION, re.DOTALL)
+BLOCKS = re.findall(r"`(servers/[\w/.]+)`:\n\n```(?:python|text)\n(.*?)```", SECTION, re.DOTALL)
 COMMANDS = re.findall(r"^    lab (.*)$", SECTION, re.MULTILINE)
 ROOMS = ("lab", "dashboard", "loadtests", "servers", "measure")
 CATALOGUE = "servers/catalog.py"

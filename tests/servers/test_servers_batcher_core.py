@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notebooks.virtual_time import now_s, run
 
+from notebooks.virtual_time import now_s, run
 from servers.fastapi_batcher.inside.batching import (
     Batch,
     DeadlineBatcher,

@@ -126,6 +126,8 @@ def test_a_text_and_its_token_ids_get_the_same_answer(usual):
         ({"input_ids": [101, 30522]}, "30522"),
         ({"input_ids": [1.5]}, "whole numbers"),
         ({"input_ids": [101] * 257}, "257 tokens"),
+        ({"text": "so " * 400}, "402 tokens"),
+        ({"text": "so " * 2000}, "6000 characters"),
     ],
 )
 def test_a_bad_request_is_a_400_that_says_why(usual, body, words):
@@ -141,9 +143,17 @@ def test_what_is_no_json_and_what_is_nowhere_are_errors_in_json(usual):
     assert httpx.get(f"{usual.base_url}/nowhere").json() == {"error": "Not Found"}
 
 
-def test_a_body_beyond_the_bound_is_refused(usual):
-    answer = httpx.post(f"{usual.base_url}/classify", content=b" " * (5 << 20))
+@pytest.mark.parametrize("whole", [True, False], ids=["length known", "chunked"])
+def test_a_body_beyond_the_bound_is_refused_in_json_and_counted_as_that(usual, whole):
+    def counted() -> float:
+        return value(usual, "model_requests_total", method="POST", route="/classify", status="413")
+
+    before = counted()
+    body = b" " * (5 << 20)
+    answer = httpx.post(f"{usual.base_url}/classify", content=body if whole else iter([body]))
     assert answer.status_code == 413
+    assert "4194304 bytes" in answer.json()["error"]
+    wait_for(lambda: counted() == before + 1, "a 413 in the metrics")
 
 
 def test_a_bad_request_does_not_harm_those_who_come_with_it(usual):
@@ -325,6 +335,15 @@ def test_every_accepted_job_survives_kill_9_and_is_computed(start):
     again = start("killed")
     assert [len(results(again, job)) for job in jobs] == [2] * 12
     assert results(again, done) == before
+
+
+def test_jobs_never_turn_away_those_at_the_door(start):
+    """Also at a start, when those that the last server left are computed: its warm-up passes."""
+    instance = start("crowded", max_batch_size=4, max_queue_size=8)
+    for _ in range(8):
+        ask(instance, "/jobs", requests=[LONG] * 64)
+    assert [ask(instance, text="so").status_code for _ in range(20)] == [200] * 20
+    assert value(instance, "batcher_jobs", status="done") < 8
 
 
 def test_naive_one_bad_request_fails_all_that_came_with_it(naive):

@@ -76,6 +76,7 @@ class Service:
                 interval_s=settings.poll_interval_us / 1e6,
                 on_batch=self._on_batch,
             )
+            self._room_for_jobs = settings.max_batch_size
         else:
             self.prepared = self.model.ids
             self.batcher = DeadlineBatcher(
@@ -86,6 +87,7 @@ class Service:
                 instances=settings.instances,
                 on_batch=self._on_batch,
             )
+            self._room_for_jobs = min(settings.max_batch_size, max(settings.max_queue_size // 2, 1))
         self.jobs = JobQueue(JobStore(self._jobs_file), self._compute_job)
         self.metrics = StateMetrics(
             REGISTRY, lambda: self.batcher.waiting, lambda: self.batcher.running
@@ -116,15 +118,15 @@ class Service:
             return future
 
     async def _compute_job(self, requests: list[Any]) -> list[dict[str, Any]]:
-        """A job waits where others are turned away: its client is not at the door."""
+        """A job waits until it takes nobody's place: its client is not at the door.
+
+        It never has more in the queue than a batch, nor than half of what may wait.
+        """
         taken = []
         for asked in requests:
-            while True:
-                try:
-                    taken.append(self._submit_or_fault(asked))
-                    break
-                except QueueFull:
-                    await asyncio.sleep(_PATIENCE_S)
+            while self.batcher.waiting >= self._room_for_jobs:
+                await asyncio.sleep(_PATIENCE_S)
+            taken.append(self._submit_or_fault(asked))
         return [await answer_or_error(future) for future in taken]
 
 
@@ -150,7 +152,6 @@ def make_app(settings: Settings, model: Path, jobs: Path) -> FastAPI:
         title="FastAPI batcher",
         lifespan=lifespan,
         openapi_url=None,
-        max_body_size=MAX_BODY_BYTES,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
@@ -181,7 +182,7 @@ def _error(status: int, words: str, headers: Mapping[str, str] | None = None) ->
 def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post("/classify")
     async def classify(request: Request) -> Response:
-        future = service.submit(read(await request.body()))
+        future = service.submit(await _read(request))
         leaving = _cancel_when_left(request, future)
         try:
             return JSONResponse(await future)
@@ -194,12 +195,12 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.post("/classify/stream")
     async def stream(request: Request) -> Response:
-        futures = service.submit_all(_requests(read(await request.body())))
+        futures = service.submit_all(_requests(await _read(request)))
         return EventStream(futures)
 
     @app.post("/jobs")
     async def accept(request: Request) -> Response:
-        requests = _requests(read(await request.body()))
+        requests = _requests(await _read(request))
         if service.batcher.draining:
             raise Draining
         job = await service.jobs.accept(requests)
@@ -229,6 +230,17 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def about() -> Response:
         versions = f"FastAPI {fastapi.__version__}, onnxruntime {onnxruntime.__version__}"
         return JSONResponse({"version": versions})
+
+
+async def _read(request: Request) -> dict[str, Any]:
+    """The JSON object of a body. Raises `Refused`, or 413 as soon as the body is too large."""
+    # FastAPI's own bound answers outside of the middleware, which then counts a 500.
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return read(bytes(body))
 
 
 def _requests(asked: dict[str, Any]) -> list[Any]:

@@ -12,6 +12,8 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 MAX_TOKENS = 256
+# Seen before a text is tokenized: that takes a second for each million, and all others wait.
+MAX_CHARACTERS = 16 * MAX_TOKENS
 VOCABULARY = 30522
 LABELS = ("negative", "positive")
 
@@ -42,8 +44,8 @@ def read(body):
 def token_ids(asked, tokenize):
     """The checked token ids of a request: its `input_ids`, or its `text` tokenized.
 
-    Raises `Refused` for neither or both, for nothing in it, for more than 256 tokens and for
-    ids that are not whole numbers of the vocabulary.
+    Raises `Refused` for neither or both, for nothing in it, for more than 256 tokens or 4096
+    characters and for ids that are not whole numbers of the vocabulary.
     """
     if ("input_ids" in asked) == ("text" in asked):
         raise Refused("give either `input_ids` or `text`")
@@ -51,6 +53,8 @@ def token_ids(asked, tokenize):
         text = asked["text"]
         if not isinstance(text, str) or not text.strip():
             raise Refused("`text` must be a string with something in it")
+        if len(text) > MAX_CHARACTERS:
+            raise Refused(f"{len(text)} characters are more than the {MAX_CHARACTERS} of a text")
         try:
             ids = tokenize.encode(text).ids
         except (UnicodeError, TypeError) as error:

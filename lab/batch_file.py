@@ -12,6 +12,8 @@ from typing import IO, Any
 
 from lab.errors import LabError
 
+# What an answer's line begins with: `Answers.append` writes it.
+_BEGINS = b'{"line": '
 _WHAT = 'a line is {"prompt": "..."} or {"messages": [{"role": ..., "content": "..."}]}'
 
 
@@ -117,6 +119,8 @@ def opened(path: Path, model: str) -> Iterator[Answers]:
     A line that was being written when a job was killed is cut off. Raises `LabError` if another
     job writes it, or if it is no file of answers of this model.
     """
+    if path.exists() and not path.is_file():
+        raise LabError(f"The answers {path} cannot be written: it is no file.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b")
@@ -129,8 +133,11 @@ def opened(path: Path, model: str) -> Iterator[Answers]:
             raise LabError(f"Another job writes {path} now: wait for it, or --output.") from None
         file.seek(0)
         whole = file.read()
-        done = _done(path, whole[: whole.rfind(b"\n") + 1], model)
-        file.truncate(whole.rfind(b"\n") + 1)
+        end = whole.rfind(b"\n") + 1
+        done, begun = _done(path, whole[:end], model), whole[end:]
+        if begun[: len(_BEGINS)] != _BEGINS[: len(begun)]:
+            raise _not_ours(path, whole.count(b"\n") + 1)
+        file.truncate(end)
         yield Answers(path, file, done)
         empty = path.stat().st_size == 0
     if empty:
@@ -145,10 +152,7 @@ def _done(path: Path, lines: bytes, model: str) -> Counter[str]:
             answer = json.loads(line)
             digest, other = str(answer["digest"]), str(answer["model"])
         except (ValueError, KeyError, TypeError):
-            raise LabError(
-                f"{path}, line {number} is no answer of `lab batch`: the file was not written by "
-                "it. Give another --output, or move it away."
-            ) from None
+            raise _not_ours(path, number) from None
         if other != model:
             raise LabError(
                 f"{path} holds answers of {other}, and {model} was asked for: one file, one model. "
@@ -156,3 +160,10 @@ def _done(path: Path, lines: bytes, model: str) -> Counter[str]:
             )
         found[digest] += 1
     return found
+
+
+def _not_ours(path: Path, number: int) -> LabError:
+    return LabError(
+        f"{path}, line {number} is no answer of `lab batch`: the file was not written by it. Give "
+        "another --output, or move it away."
+    )

@@ -197,6 +197,8 @@ def _adopt_or_start(
                         f"{name!r} already runs otherwise: {differing.words}. Run `lab down "
                         f"{name}` first, or start this one beside it with `--name {name}-2`."
                     )
+                # What it cannot be started with is said while the other still runs.
+                engine.launch(replace(asked, ports=engine.ports))
                 fits(name)
                 why = f"runs otherwise ({differing.words}); stopping it to start anew"
             elif not stopping.left_of(name, current):

@@ -201,6 +201,27 @@ def test_a_file_of_answers_is_of_one_model_and_of_one_job(home):
         ask(home, prompts(2))
 
 
+@pytest.mark.parametrize("text", ["a note without a line's end", '{"prompt": "a"}', "{}\nx"])
+def test_a_file_that_is_not_of_answers_is_left_as_it_is(tmp_path, text):
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(LabError, match="line 1 is no answer"), batch_file.opened(path, "m"):
+        pass
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("cut", ["{", '{"line": ', '{"line": 1, "digest": "'])
+def test_an_answer_cut_off_anywhere_is_taken_away(tmp_path, cut):
+    (tmp_path / "a.jsonl").write_text(cut)
+    with batch_file.opened(tmp_path / "a.jsonl", "m"):
+        assert (tmp_path / "a.jsonl").read_text() == ""
+
+
+def test_answers_to_a_device_are_refused():
+    with pytest.raises(LabError, match="no file"), batch_file.opened(Path("/dev/null"), "m"):
+        pass
+
+
 def test_a_line_cut_off_by_a_kill_is_asked_again(home):
     ask(home, prompts(2))
     path = home / "answers.jsonl"

@@ -79,6 +79,20 @@ def test_refused_settings_leave_it_as_it_was(lab_home):
     assert up(changeable(reload)).pid == first.pid
 
 
+def test_settings_that_no_server_can_be_started_with_leave_the_one_that_runs(lab_home):
+    def launch(request):
+        if request.settings["patience_s"] < 1:
+            raise ServerError("these contradict each other")
+        return STANDIN.launch(request)
+
+    engine = replace(STANDIN, launch=launch)
+    first = up(engine)
+    with pytest.raises(ServerError, match="contradict"):
+        up(engine, patience_s=0.5)
+    assert instances.load("standin") == first
+    assert up(engine).pid == first.pid
+
+
 def test_a_change_that_failed_halfway_is_not_taken_for_done_and_the_next_up_starts_anew(lab_home):
     def reload(now, new, say):
         raise UnsettledError("neither this nor that")

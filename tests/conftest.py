@@ -1,10 +1,13 @@
 """What holds for every test."""
 
+import re
 import signal
 
 import pytest
 from gevent import monkey
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("lab", deadline=None)
@@ -17,20 +20,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-HEAVY = ("engine", "notebook", "browser")
+HEAVY = re.compile(r"pytest\.mark\.(engine|notebook|browser)")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process takes all that loads the machine, one after the other, the other one the rest.
+class TwoRows(LoadScopeScheduling):
+    """One process takes all files that load the machine, one after the other; another the rest.
 
     Most of the rest waits for a load to pass. Two engines at a time would measure each other.
     """
-    for item in items:
-        heavy = any(item.get_closest_marker(mark) for mark in HEAVY)
-        group = "heavy" if heavy else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    # What takes longest begins first (the sort is stable: files keep their order).
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "heavy")
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "heavy" if HEAVY.search((self.config.rootpath / file).read_text()) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoRows:
+    """How xdist deals out the tests."""
+    return TwoRows(config, log)
 
 
 @pytest.hookimpl(trylast=True)

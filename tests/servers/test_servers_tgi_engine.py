@@ -6,6 +6,7 @@ One server for all of this file, with the tiny random Llama in float32; its last
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -224,6 +225,14 @@ def test_a_bad_request_is_told_so_with_422_or_in_a_frame(client, body, words):
 def test_a_body_beyond_the_limit_is_refused_unread(client):
     answer = client.post("/generate", json={"inputs": "a" * 2_000_001})
     assert (answer.status_code, answer.json()["error_type"]) == (413, "validation")
+
+
+def test_a_client_that_leaves_before_its_body_is_whole_is_no_error(server, client):
+    head = b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", server.ports["http"])) as leaver:
+        leaver.sendall(head)
+    assert client.get("/health").status_code == 200
+    assert "Traceback" not in Path(server.log).read_text()
 
 
 def test_more_than_the_permits_is_overloaded_and_leavers_give_theirs_back(client):

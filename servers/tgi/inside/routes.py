@@ -20,6 +20,7 @@ from settings import (
     VALIDATION_WORKERS,
 )
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -70,8 +71,8 @@ class Routes:
             except InferError as error:
                 self._infer.metrics.failed(error.failure)
                 return refusal(error, as_stream=endpoint == self.generate_stream)
-            except Left:
-                # The engine counts it, as TGI does, when it comes to the request's next token.
+            except (Left, ClientDisconnect):
+                # The engine counts one it has, as TGI does, when it comes to its next token.
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
 
         return guarded

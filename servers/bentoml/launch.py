@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,27 +82,34 @@ def prepare(request: Request, say: Say) -> None:
     Raises `ServerError` with the last lines of what it said if that fails.
     """
     workspace = request.workspace
-    context = workspace / "build"
-    for old in (context, workspace / "home", workspace / "tmp"):
+    for old in (workspace / "home", workspace / "tmp"):
         shutil.rmtree(old, ignore_errors=True)
     (workspace / "tmp").mkdir(parents=True)
-    (context / "model").mkdir(parents=True)
-    for source in _SOURCES:
-        shutil.copy(source, context)
-    for name in _MODEL_FILES:
-        shutil.copy(models.classifier(say) / name, context / "model")
     say(f"{request.instance}: building the bento {BENTO}")
+    # BentoML refuses to build in a folder any part of whose path begins with a dot, as the lab's
+    # own does.
+    with tempfile.TemporaryDirectory(prefix="serving-lab-bento-") as folder:
+        context = Path(folder)
+        (context / "model").mkdir()
+        for source in _SOURCES:
+            shutil.copy(source, context)
+        for name in _MODEL_FILES:
+            shutil.copy(models.classifier(say) / name, context / "model")
+        _build(request, context)
+
+
+def _build(request: Request, context: Path) -> None:
     # BentoML looks for uv, and without one would install it.
     uv = str(Path(environments.find_uv()).parent)
     environment = {
         **os.environ,
-        **_environment(workspace),
+        **_environment(request.workspace),
         "ORT_DISABLE_TELEMETRY": "1",
         "PATH": os.pathsep.join([uv, os.environ.get("PATH", "")]),
     }
     try:
         ended = subprocess.run(
-            build_command(request, context), cwd=workspace, env=environment,
+            build_command(request, context), cwd=context, env=environment,
             capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -87,14 +87,20 @@ def test_a_build_that_fails_is_told_with_its_last_words(tmp_path, monkeypatch):
 
 
 def test_the_build_is_given_the_service_the_model_and_a_store_of_its_own(tmp_path, monkeypatch):
-    script = 'echo "$@" > args; echo "$BENTOML_HOME" > store; ls "$4" "$4/model" > files'
-    assert prepare(tmp_path, monkeypatch, script) == ["one: building the bento classifier:lab"]
     work = tmp_path / "work"
-    assert (work / "args").read_text() == (
-        f"-m bentoml build {work}/build --version lab --output tag --arg max_batch_size=64 "
+    script = (
+        f'cd {tmp_path}; echo "$@" > args; echo "$BENTOML_HOME" > store; ls "$4" "$4/model" > files'
+    )
+    assert prepare(tmp_path, monkeypatch, script) == ["one: building the bento classifier:lab"]
+    told = (tmp_path / "args").read_text()
+    context = Path(told.split()[3])
+    assert told == (
+        f"-m bentoml build {context} --version lab --output tag --arg max_batch_size=64 "
         "--arg max_latency_ms=60000 --arg workers=1 --arg threads=1\n"
     )
-    assert (work / "store").read_text() == f"{work}/home\n"
-    files = (work / "files").read_text()
+    # BentoML would refuse to build in the lab's own folder, whose name begins with a dot.
+    assert work not in context.parents and not context.exists()
+    assert (tmp_path / "store").read_text() == f"{work}/home\n"
+    files = (tmp_path / "files").read_text()
     for name in ("bentofile.yaml", "service.py", "classifying.py", "model.onnx"):
         assert name in files

@@ -22,6 +22,7 @@ from measure.store import Run, open_run
 from servers import instances, supervisor
 from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
+from servers.models.classifier import NAME as CLASSIFIER
 
 # One scrape more than the last answer, so that the engine's last increments are carried home.
 AFTER_SCRAPES_S = 2.5
@@ -106,7 +107,7 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
     log_start = engine_log.stat().st_size if engine_log.exists() else 0
     with tempfile.TemporaryDirectory(prefix="serving-lab-") as scratch:
         engine_json = Path(scratch) / "engine.json"
-        engine_json.write_text(json.dumps(engine_facts(engine, instance)))
+        engine_json.write_text(json.dumps(engine_facts(engine, instance) | _other_model(load)))
         argv = locust_argv(
             load,
             host=_host(instance, protocol, load.transport),
@@ -184,6 +185,11 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
         "warmup": asdict(instance.warmup) if instance.warmup is not None else None,
         "neighbours": neighbours,
     }
+
+
+def _other_model(load: Load) -> dict[str, str]:
+    """The lab's classifier, where that answers and not the instance's language model."""
+    return {"model": CLASSIFIER} if load.scenario == "classify" else {}
 
 
 def new_folder(run_id: str) -> Path:

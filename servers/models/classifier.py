@@ -7,6 +7,8 @@ from pathlib import Path
 
 from servers.models.build import build
 
+NAME = "sentiment-minilm"
+
 EXAMPLES: tuple[dict[str, object], ...] = (
     {"input_ids": [101, *range(2000, 2016), 102]},
     {"input_ids": [101, *range(2000, 2126), 102]},
@@ -22,4 +24,4 @@ def classifier(say: Callable[[str], object] = print) -> Path:
     (FP32, [batch, 2]; negative, positive). Pooling and normalisation are inside and use the mask,
     so padding does not change an answer. `card.json` has the measured held-out accuracy.
     """
-    return build("sentiment-minilm", "train_classifier.py", say)
+    return build(NAME, "train_classifier.py", say)

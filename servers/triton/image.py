@@ -25,7 +25,7 @@ IMAGES = {
 }
 _INSIDE = {"http": 8000, "grpc": 8001, "metrics": 8002}
 _ENGINE_ARGUMENTS = ("max_num_seqs", "max_num_batched_tokens", "max_model_len", "dtype")
-_NOT_OF_VLLM = ("max_output_tokens", "threads")
+_NOT_OF_VLLM = ("max_output_tokens", "llm_threads")
 # A container has its own /dev/shm, and vLLM's processes talk through it.
 _SHM_BYTES = 4 * 2**30
 
@@ -85,7 +85,7 @@ def classifier_config(settings: Mapping[str, Value]) -> str:
         *pbtxt.tensors("output", [pbtxt.tensor("logits", "TYPE_FP32", "2")]),
         *pbtxt.dynamic_batching(settings),
         f"instance_group [ {{ count: {settings['instances']} kind: KIND_CPU }} ]",
-        *pbtxt.parameters({"intra_op_thread_count": settings["classifier_threads"]}),
+        *pbtxt.parameters({"intra_op_thread_count": settings["threads"]}),
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,8 +2,8 @@
 
 The flag of a knob is where its value ends up: a field of a model's `config.pbtxt`. `llm.` and
 `text_classifier.` say whose. In NVIDIA's image the language model's become vLLM's engine
-arguments (`max_output_tokens` and `threads` have none there), and `classifier_threads` is ONNX
-Runtime's `intra_op_thread_count`.
+arguments (`max_output_tokens` and `llm_threads` have none there), and `threads` is ONNX Runtime's
+`intra_op_thread_count`.
 """
 
 from servers.contract import Knob
@@ -71,7 +71,7 @@ KNOBS = (
         trades="Higher: batches run side by side; more memory, smaller batches, shared cores.",
     ),
     Knob(
-        name="classifier_threads",
+        name="threads",
         flag="text_classifier.parameters.threads",
         kind="int",
         default=1,
@@ -131,8 +131,8 @@ KNOBS = (
         "(auto looks); in float32 an answer does not depend on what else is in its batch.",
     ),
     Knob(
-        name="threads",
-        flag="llm.parameters.threads",
+        name="llm_threads",
+        flag="llm.parameters.llm_threads",
         kind="int",
         default=0,
         minimum=0,

@@ -14,7 +14,7 @@ LLM_KNOBS = (
     "max_model_len",
     "max_output_tokens",
     "dtype",
-    "threads",
+    "llm_threads",
 )
 
 
@@ -63,7 +63,7 @@ def classifier_config(settings: Mapping[str, Value]) -> str:
         *pbtxt.tensors("output", [pbtxt.tensor("logits", "TYPE_FP32", "2")]),
         *pbtxt.dynamic_batching(settings),
         f"instance_group [ {{ count: {settings['instances']} kind: KIND_CPU }} ]",
-        *pbtxt.parameters({"threads": settings["classifier_threads"]}),
+        *pbtxt.parameters({"threads": settings["threads"]}),
     ]
     return "\n".join(lines) + "\n"
 

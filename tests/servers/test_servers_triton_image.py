@@ -92,7 +92,7 @@ def test_the_classifier_is_exactly_this_container_on_a_gpu_and_on_a_cpu():
 
 
 def test_the_classifiers_config_in_the_image_is_this_text():
-    models = image.models(request(*CLASSIFIER_ONLY, "classifier_threads=4"), Path("/classifier"))
+    models = image.models(request(*CLASSIFIER_ONLY, "threads=4"), Path("/classifier"))
     assert models["text_classifier"].copies == {"1/model.onnx": Path("/classifier/model.onnx")}
     text = models["text_classifier"].texts["config.pbtxt"]
     assert (
@@ -158,7 +158,7 @@ def test_a_hugging_face_id_is_kept_in_the_labs_cache_and_a_token_goes_by_name(mo
         ((), "cuda", r"no Triton image with both .*--set models=llm.*start two"),
         (("models=llm",), "cpu", "needs a GPU.*--way environment"),
         (("models=text_classifier",), "cuda", "does not pad.*allow_ragged_batch=false"),
-        (("models=llm", "threads=4"), "cuda", "threads cannot be set by `--way docker`"),
+        (("models=llm", "llm_threads=4"), "cuda", "llm_threads cannot be set by `--way docker`"),
     ],
 )
 def test_what_an_image_cannot_do_is_refused_with_what_to_do(settings, device, message):

@@ -138,6 +138,7 @@ def test_a_stop_word_ends_the_answer(server):
         ),
         ({"temperature": 9}, 400, "temperature", None, "less"),
         ({"n": 2}, 400, "n", None, "1"),
+        ({"seed": 10**20}, 400, "seed", None, "less"),
         ({"stop": [""]}, 400, None, None, "empty"),
         ({"min_tokens": 9, "max_tokens": 3}, 400, None, None, "min_tokens"),
         ({"stream_options": {"include_usage": True}}, 400, None, None, "stream"),

@@ -60,7 +60,7 @@ class ChatRequest(BaseModel):
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
     presence_penalty: Annotated[float | None, Field(ge=-2, le=2)] = None
     frequency_penalty: Annotated[float | None, Field(ge=-2, le=2)] = None
-    seed: int | None = None
+    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
     stop: str | list[str] | None = None
     n: Literal[1] | None = None
 

@@ -84,7 +84,7 @@ class TritonPythonModel:
     def _serve(self, loaded):
         """The thread that computes: load, say so, then take arrivals and step until told to end."""
         try:
-            torch.set_num_threads(int(self.settings["threads"]) or cores())
+            torch.set_num_threads(int(self.settings["llm_threads"]) or cores())
             model, self.tokenizer, self.stop_ids = load(
                 self.settings["model"], self.settings["device"], self.settings["dtype"]
             )

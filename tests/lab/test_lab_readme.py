@@ -20,6 +20,7 @@ LOOPS = re.findall(
     r"^    for engine in (.*); do\n +lab (run [^;]*);", README.read_text(), re.MULTILINE
 )
 EACH = [command.replace("$engine", name) for names, command in LOOPS for name in names.split()]
+EACH += re.findall(r"^    lab (run .*--scenario classify .*)$", README.read_text(), re.MULTILINE)
 COMMANDS = re.findall(r"^    lab (run .*)$", SECTION[1], re.MULTILINE) if SECTION else []
 
 

@@ -126,7 +126,7 @@ def check_protocol(load: Load, protocol: str) -> None:
 def in_words(load: Load) -> str:
     """`8 users`, or the open loop: `poisson 4 requests/s`."""
     if load.users is not None:
-        return f"{load.users} users"
+        return f"{load.users} {'user' if load.users == 1 else 'users'}"
     arrivals = load.arrivals
     if arrivals.trace is not None:
         return f"trace {Path(arrivals.trace).name}"

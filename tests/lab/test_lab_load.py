@@ -7,7 +7,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.experiment import protocol_of
-from lab.load import SCENARIOS, Load, locust_argv, protocol_for, usual_scenario, validated
+from lab.load import SCENARIOS, Load, in_words, locust_argv, protocol_for, usual_scenario, validated
 from loadtests.asking import PromptFlags
 from loadtests.schedule import ArrivalFlags
 from measure.warmup import Warmup
@@ -107,6 +107,11 @@ def test_only_the_classifier_is_given_a_transport():
     )
     assert "--transport" not in argv_of(classify, "classify")
     assert "--transport" not in argv_of(CLOSED, "openai-chat")
+
+
+@pytest.mark.parametrize(("users", "words"), [(1, "1 user"), (8, "8 users")])
+def test_one_user_is_no_users(users, words):
+    assert in_words(replace(CLOSED, users=users)) == words
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,13 @@ request: their quantiles are not the same thing, so they do not stand side by si
 BATCHES = {
     "batch_size": ("Batch, requests", ""),
     "classify_inferences": ("Batch, requests", "classify_executions"),
-    "iteration_tokens": ("Batch, tokens a step", ""),
-    "output_tokens": ("Batch, tokens a step", "steps"),
+    "iteration_tokens": ("Batch, all tokens a step", ""),
+    "output_tokens": ("Batch, output tokens a step", "steps"),
 }
-"""Concept to its title and, where it is a counter, the concept that counts the batches."""
+"""Concept to its title and, where it is a counter, the concept that counts the batches.
+
+All tokens of a step are those of prompts too; some engines count output tokens only.
+"""
 
 NOTE = (
     "Engine: the bucket of its histogram that holds the quantile, and the exact mean, of what "

@@ -210,11 +210,12 @@ PANELS = (
         "count",
         "mean",
         "Mean over the rate window of what one step computes: tokens where an engine batches "
-        "continuously, whole requests where it batches requests.",
+        "continuously (all of them, prompts' too, or output tokens, as the engine counts), whole "
+        "requests where it batches requests.",
         (
             Part("batch_size", "requests a batch"),
-            Part("iteration_tokens", "tokens a step"),
-            Part("output_tokens", "tokens a step", over="steps"),
+            Part("iteration_tokens", "all tokens a step"),
+            Part("output_tokens", "output tokens a step", over="steps"),
             Part("classify_inferences", "texts a batch", over="classify_executions"),
         ),
     ),

@@ -30,23 +30,32 @@ _SAYS = re.compile(r"KV cache size: [\d,]+ tokens, Maximum concurrency for .*")
 
 @dataclass(frozen=True)
 class Cache:
-    """A KV cache cut into blocks (pages) of `block_tokens` tokens each."""
+    """A KV cache cut into blocks (pages) of `block_tokens` tokens each.
+
+    `blocks` counts all of them. vLLM keeps one for itself, the *null block* that stands where a
+    request has none (`null_block` of its `BlockPool`), so requests share one block fewer.
+    """
 
     block_tokens: int
     blocks: int
 
     @property
+    def usable(self) -> int:
+        """The blocks that requests may have."""
+        return self.blocks - 1
+
+    @property
     def tokens(self) -> int:
-        """The tokens it holds if every block is full."""
-        return self.block_tokens * self.blocks
+        """The tokens it holds if every block that requests may have is full."""
+        return self.block_tokens * self.usable
 
     def blocks_of(self, tokens: int) -> int:
         """The blocks that a request of so many tokens takes: its last one may be part empty."""
         return math.ceil(tokens / self.block_tokens)
 
     def requests_of(self, tokens: int) -> int:
-        """How many requests of so many tokens it holds at once."""
-        return self.blocks // self.blocks_of(tokens)
+        """How many requests of so many tokens it holds whole at once."""
+        return self.usable // self.blocks_of(tokens)
 
 
 def of_budget(budget_bytes: float, bytes_per_token: int, block_tokens: int) -> Cache:
@@ -97,7 +106,7 @@ def use(run: Run) -> Use:
     found = _gained(run, "prefix_cache_hits"), _gained(run, "prefix_cache_queries")
     return Use(
         tokens_per_s=float(run.summary["output_tokens_per_s"]),
-        tokens_a_step=steps.get("Batch, tokens a step", math.nan),
+        tokens_a_step=steps.get("Batch, all tokens a step", math.nan),
         running=_most(run, "running"),
         waiting=_most(run, "waiting"),
         kv_peak=_most(run, "kv_cache_usage"),

@@ -62,7 +62,7 @@ def mean_batch(run: Run) -> float:
         return math.nan
     metrics = ENGINES[str(run.manifest["engine"]["name"])].metrics
     found = dict(mean_batches(run.server_metrics, metrics, run.window))
-    return found.get("Batch, tokens a step", math.nan)
+    return found.get("Batch, output tokens a step", math.nan)
 
 
 def refused(run: Run) -> int:

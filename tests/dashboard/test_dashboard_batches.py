@@ -48,6 +48,18 @@ def test_of_counters_it_is_one_over_the_other_of_the_series_that_carry_the_conce
     assert mean_batches(series, COUNTERS, WINDOW) == [("Batch, requests", 2.0)]
 
 
+def test_tokens_counted_with_those_of_prompts_and_without_do_not_stand_in_one_row():
+    steps = Metric("iteration_tokens", "sizes", "histogram", "tokens", "")
+    output = Metric("output_tokens", "texts", "counter", "tokens", "")
+    counted = Metric("steps", "calls", "counter", "steps", "")
+    series = table(
+        *(("sizes_sum", {}, [0, 0, 90, 90]), ("sizes_count", {}, [0, 0, 9, 9])),
+        *(("texts", {}, [0, 0, 12, 12]), ("calls", {}, [0, 0, 4, 4])),
+    )
+    assert mean_batches(series, (steps, output), WINDOW) == [("Batch, all tokens a step", 10.0)]
+    assert mean_batches(series, (output, counted), WINDOW) == [("Batch, output tokens a step", 3.0)]
+
+
 @pytest.mark.parametrize("metrics", [(HISTOGRAM,), COUNTERS, ()])
 def test_an_engine_that_computed_nothing_has_none(metrics):
     idle = table(("sizes_sum", {}, [7] * 4), ("sizes_count", {}, [7] * 4), ("texts", {}, [1] * 4))

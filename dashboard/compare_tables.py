@@ -89,14 +89,14 @@ def numbers_of_one(run: Run) -> pd.DataFrame:
 def settings(
     comparison: Comparison, names: Sequence[str], engines: Mapping[str, Engine]
 ) -> pd.DataFrame:
-    """Facts of engine, load and versions that are not the same in all runs.
+    """Facts of engine, load and versions that are not the same in all runs; knobs by their names.
 
     Left out are an instance's name where it is its engine's, and a knob that one run alone has,
     where it is as the engine comes.
     """
     kinds = next((one.values for one in comparison.settings if one.name == "engine.name"), ())
     rows = [
-        {"": setting.name}
+        {"": setting.name.removeprefix(_KNOB)}
         | {
             name: _value(_short(setting.name, value))
             for name, value in zip(names, setting.values, strict=True)

@@ -64,7 +64,8 @@ class Environment:
 
     `torch` is installed on its own first, because its CPU build lives outside PyPI: from the
     user's wheelhouse (`PIP_FIND_LINKS`) if it is there, else through uv's `--torch-backend`.
-    `cuda` names the requirements file used instead on a machine with a GPU.
+    `cuda` names the requirements file used instead on a machine with a GPU. `title` is what it is
+    for, where that is not the engine itself.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Environment:
     python: str = "3.11"
     torch: str | None = None
     cuda: str | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def environments(device: Device) -> list[Check]:
     for engine in ENGINES.values():
         if engine.environment is None or engine.environment.name in lines:
             continue
-        what = f"{engine.title} environment"
+        what = f"{engine.environment.title or engine.title} environment"
         if installed(engine.environment, device):
             lines[engine.environment.name] = Check(what, "ok", "installed")
         else:

@@ -10,7 +10,16 @@ from pathlib import Path
 from servers.contract import Engine, Environment
 from servers.models import resolve_llm
 from servers.tgi.knobs import KNOBS
-from servers.tgi.launch import IMAGE, PORTS, PROGRAM, launch, prepare, version, warm_requests
+from servers.tgi.launch import (
+    COMPATIBLE,
+    IMAGE,
+    PORTS,
+    PROGRAM,
+    launch,
+    prepare,
+    version,
+    warm_requests,
+)
 from servers.tgi.memory import memory
 from servers.tgi.metrics import METRICS
 
@@ -29,6 +38,7 @@ ENGINE = Engine(
         folder=Path(__file__).parent / "env",
         torch="2.13.0",
         cuda="requirements-cuda.txt",
+        title=COMPATIBLE,
     ),
     prepare=prepare,
     resolve_model=resolve_llm,

@@ -56,12 +56,15 @@ heads, size = model["num_key_value_heads"], model["head_dim"]
 token_bytes = 2 * model["num_hidden_layers"] * heads * size * 2
 planned = paged.of_budget(0.066 * 2**30, token_bytes, block_tokens=128)
 print(f"A token takes {token_bytes:,} bytes, a block {128 * token_bytes / 2**20:.2f} MiB.")
-print(f"The budget makes {planned.blocks} blocks: {planned.tokens:,} tokens.")
+print(f"The budget makes {planned.blocks} blocks. vLLM keeps one for itself, so")
+print(f"{planned.usable} are for requests: {planned.tokens:,} tokens.")
 for tokens in (150, 512):
-    print(f"It holds {planned.requests_of(tokens)} requests of {tokens} tokens at once.")
+    print(f"They hold {planned.requests_of(tokens)} whole requests of {tokens} tokens at once.")
 
 # %% [markdown]
-# And what the engine says of itself: the first line from its `/metrics`, the second from its log.
+# The block that vLLM keeps is a place to point to where a request has no block. And what the engine
+# says of itself: the first line from its `/metrics`, the second from its log. Both count that block
+# too, so the log's *maximum concurrency* is a little higher than what fits.
 
 # %%
 cache = paged.reported(vllm)
@@ -70,31 +73,32 @@ print("Its log:", paged.said_at_start(vllm))
 
 # %% [markdown]
 # Now load. One user, then eight, then twenty: prompts of about 100 tokens, answers of exactly 48.
+# The lone user asks for longer than the others, or there would be one answer to judge by.
 
 # %%
-one = kit.load(vllm, users=1, seconds=5, warmup=1, prompt_tokens=100, tokens=48)
+one = kit.load(vllm, users=1, seconds=14, warmup=1, prompt_tokens=100, tokens=48)
 
 # %%
-eight = kit.load(vllm, users=8, seconds=7, warmup=2, prompt_tokens=100, tokens=48)
+eight = kit.load(vllm, users=8, seconds=6, warmup=2, prompt_tokens=100, tokens=48)
 
 # %%
-twenty = kit.load(vllm, users=20, seconds=10, warmup=3, prompt_tokens=100, tokens=48)
+twenty = kit.load(vllm, users=20, seconds=9, warmup=3, prompt_tokens=100, tokens=48)
 
 # %% [markdown]
 # At last the prefix cache: prompts of about 320 tokens, all different; then as long, but with the
 # same first 288.
 
 # %%
-different = kit.load(vllm, users=2, seconds=5, warmup=1, prompt_tokens=320, tokens=8)
+different = kit.load(vllm, users=2, seconds=4, warmup=1, prompt_tokens=320, tokens=8)
 
 # %%
-same = kit.load(vllm, users=2, seconds=5, warmup=1, prompt_tokens=32, shared_tokens=288, tokens=8)
+same = kit.load(vllm, users=2, seconds=4, warmup=1, prompt_tokens=32, shared_tokens=288, tokens=8)
 
 # %% [markdown]
 # ## Look
 #
-# How full the cache was, as Prometheus saw it once a second. (vLLM keeps one block for itself, as
-# a place to point to where there is nothing: its shares are of one block fewer.)
+# How full the cache was, as Prometheus saw it once a second: the share of the blocks that requests
+# may have.
 
 # %%
 users = {"1 user": one, "8 users": eight, "20 users": twenty}
@@ -145,6 +149,12 @@ print(f"{twenty.summary['requests']['failed']} requests failed.")
 print(f"Tokens a second: {many.tokens_per_s / few.tokens_per_s:.2f} times those of 8 users.")
 
 # %% [markdown]
+# More may run at once than fit whole. The sum above was of whole requests, prompt and answer. To be
+# let in, a request needs blocks for its prompt only: one for a prompt of 100 tokens, where the
+# whole request takes two. vLLM bets that some end before the others grow; preemptions are the bets
+# it lost.
+
+# %% [markdown]
 # Watch three numbers in production. `kv_cache_usage_perc` near 1 says that memory limits the batch.
 # `num_requests_waiting` says that users feel it, as TTFT. `num_preemptions` that grows says that
 # work is done twice: then fewer sequences at once (`max_num_seqs`), a bigger cache, or an 8-bit one
@@ -173,14 +183,15 @@ print(f"Median TTFT: {fresh * 1e3:.0f} ms and {shared * 1e3:.0f} ms.")
 # ## Exercise
 #
 # - `places`: how many requests as long as the longest of the run with twenty users (prompt and
-#   answer, `paged.longest(twenty)` tokens) this cache holds at once;
-# - `needed_gib`: the `kv_cache_gib` with which 32 requests of 1,000 tokens fit at once, on this
-#   model and with these blocks.
+#   answer, `paged.longest(twenty)` tokens) this cache holds whole at once;
+# - `needed_gib`: the `kv_cache_gib` with which 32 requests of 1,000 tokens fit whole at once, on
+#   this model and with these blocks, vLLM's own among them.
 
 # %%
 ### BEGIN SOLUTION
-places = cache.blocks // -(-paged.longest(twenty) // cache.block_tokens)
-needed_gib = 32 * -(-1000 // cache.block_tokens) * cache.block_tokens * token_bytes / 2**30
+places = (cache.blocks - 1) // -(-paged.longest(twenty) // cache.block_tokens)
+needed_blocks = 32 * -(-1000 // cache.block_tokens) + 1
+needed_gib = needed_blocks * cache.block_tokens * token_bytes / 2**30
 ### END SOLUTION
 print(checks_paged.places(cache, twenty, answer=places).require())
 sizes = {"bytes_per_token": token_bytes, "block_tokens": cache.block_tokens}
@@ -190,7 +201,7 @@ checks_paged.budget(**sizes, length=1000, requests=32, answer_gib=needed_gib).re
 # ## Summary
 #
 # - KV bytes of a token = 2 × layers × KV heads × head size × bytes of a number. Budget over that,
-#   in whole blocks, is how many tokens, and so how many requests, run at once.
+#   in whole blocks less vLLM's own one, is how many tokens, and so how many whole requests, fit.
 # - Continuous batching: requests join and leave at every step. Throughput grows with the batch, ITL
 #   pays for it.
 # - A full cache makes requests wait and preempts some; none fails. Read use, waiting and

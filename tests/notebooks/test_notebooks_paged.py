@@ -18,15 +18,21 @@ COUNT = st.integers(1, 5000)
 
 def test_a_budget_makes_whole_blocks_only():
     cache = paged.of_budget(0.066 * 2**30, TOKEN_BYTES, 128)
-    assert (cache.blocks, cache.tokens) == (24, 3072)
+    assert (cache.blocks, cache.usable, cache.tokens) == (24, 23, 2944)
 
 
 @given(COUNT, st.integers(1, 300), COUNT)
 def test_the_requests_that_fit_do_fit_and_one_more_does_not(blocks, block_tokens, length):
     cache = paged.Cache(block_tokens, blocks)
     fits = cache.requests_of(length)
-    assert fits * cache.blocks_of(length) <= blocks < (fits + 1) * cache.blocks_of(length)
+    assert fits * cache.blocks_of(length) < blocks <= (fits + 1) * cache.blocks_of(length)
     assert cache.blocks_of(length) * block_tokens >= length
+
+
+def test_the_block_that_vllm_keeps_holds_no_request():
+    """Of 24 blocks 23 are left: 11 requests of two blocks, and 5 of four."""
+    cache = paged.Cache(128, 24)
+    assert (cache.requests_of(150), cache.requests_of(512)) == (11, 5)
 
 
 def test_the_cache_is_read_off_a_page_of_metrics():
@@ -100,10 +106,11 @@ def test_a_run_without_the_engines_numbers_says_so(make_run):
 
 
 def test_places_are_counted_in_whole_blocks(run):
-    cache = paged.Cache(4, 8)
+    cache = paged.Cache(4, 9)
     assert paged.longest(run) == 10
     assert checks_paged.places(cache, run, answer=2).ok
-    hints = {checks_paged.places(cache, run, answer=wrong).text for wrong in (1, 3, 8)}
+    # 3 forgets the block that is no request's.
+    hints = {checks_paged.places(cache, run, answer=wrong).text for wrong in (1, 3, 9)}
     assert len(hints) == 1
 
 
@@ -119,8 +126,9 @@ def budget(answer: object) -> checks_paged.Feedback:
 
 
 def test_a_budget_counts_the_empty_end_of_the_last_block():
-    right = 32 * 8 * 128 * TOKEN_BYTES / 2**30
-    assert budget(right).ok
+    right = (32 * 8 + 1) * 128 * TOKEN_BYTES / 2**30
+    assert budget(right).ok and budget(round(right, 3)).ok
+    assert not budget(32 * 8 * 128 * TOKEN_BYTES / 2**30).ok
     assert not budget(32 * 1000 * TOKEN_BYTES / 2**30).ok
     assert not budget(right * 1.05).ok
     assert "number of GiB" in budget("0.7").text

@@ -145,11 +145,17 @@ found = [batching.parts(run).batch for run in (one_by_one, batched, strict)]
 print("Average batch: {:.1f} without, {:.1f} with, {:.1f} if not ragged.".format(*found))
 print(f"Answers a second with batching: {batching.speed_up(one_by_one, batched):.2f} times.")
 print(f"Forbid ragged batches again: {batching.speed_up(batched, strict):.2f} times that.")
+print(f"Noise: not ragged, {batching.speed_up(one_by_one, strict):.2f} times not batched at all.")
 
 # %% [markdown]
-# If the first factor is near 1, your processor gains nothing by batching; below 1, padding costs
-# more than batching saves. Either way the number is a fact of this model on this machine, not of
-# batching: measure before you set it.
+# The last line is a control. Equal lengths are rare among these texts, so without ragged batches
+# hardly any two are joined (see its average batch), and the two runs do nearly the same work. How
+# far their factor is from 1 is noise, of the machine and of four seconds. A factor no further from
+# 1 than that says nothing, and one pair shows only a part of the noise.
+#
+# If the first factor stays near 1, your processor gains nothing by batching; if it is below 1 by
+# more than the noise, padding costs more than batching saves. Either way the number is a fact of
+# this model on this machine, not of batching: measure before you set it, for longer than here.
 #
 # **Instances.** A second instance is a second process with the same model. Two batches are computed
 # at a time, if there is a core for each; and the same requests are dealt out to both, so batches
@@ -177,7 +183,9 @@ print(
 
 # %% [markdown]
 # What these numbers cannot say: how a GPU would do, or a larger model. And four seconds are short:
-# read differences of some percent in the answers a second as none.
+# read differences in the answers a second that are no larger than the control's above as none. On a
+# machine that does other things meanwhile that may be a third and more. To see smaller ones, load
+# for a minute, several times, in changing order.
 #
 # ## Exercise
 #

@@ -83,7 +83,9 @@ five_servers.table(runs)
 # %% [markdown]
 # ## Explain
 #
-# The model takes the same time in all five, so what differs is around it. Three things may:
+# All five run the same model file with the same library on one thread, so look for the difference
+# around the model first. (How long the model itself took in each was not measured: other threads of
+# a server may take the core from it.) Three things may differ:
 #
 # - **The way in.** HTTP, JSON and the hand-over to the process that computes. More processes on the
 #   way, more of it.
@@ -142,8 +144,8 @@ checks_servers.price_of_the_delay(delayed, undelayed, answer_ms=gained_ms).requi
 #
 # - Compare servers with the same model, questions, rate and client, alone on the machine, and with
 #   the client's own verdict beside every number.
-# - Most of what tells servers apart at low load is a delay they wait on purpose and the processes a
-#   request passes; the model costs the same everywhere.
+# - At low load a delay that a server waits on purpose may weigh as much as the choice of server. It
+#   was turned off on one of the five here; what parts the others was not taken to pieces.
 # - Rank settings before you rank servers. And look at memory, start and who still mends it, too.
 
 # %%

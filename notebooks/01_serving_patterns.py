@@ -107,8 +107,10 @@ kit.compare(online, quantities=("ttft_s", "e2e_s"))
 # ## Explain
 #
 # **Synchronous** is the simplest, and right for one question with a short answer. A client that has
-# many questions and asks them one by one is alone in the server: every request waits for company
-# that never comes, and no batch ever holds two.
+# many questions and asks them one by one is alone in the server. It is slow for three reasons:
+# every request waits the batcher's whole delay (5 ms unless set otherwise) for company that never
+# comes, each goes the way through HTTP by itself, and no batch ever holds two. The picture does not
+# say what each costs; `max_queue_delay_us=0` would take the first away.
 #
 # **Streaming** gives the server all the work at once, so that it can batch, and gives the client
 # the first answers while the last ones are computed. It needs a connection that lasts as long as

@@ -35,7 +35,7 @@ from notebooks import checks_cold_start, cold_start, kit
 # TorchServe (in Java) and a batcher of the lab's own (in Python, on FastAPI). Write down:
 #
 # 1. Which is ready first? After how many seconds is the last?
-# 2. How many times longer does the first answer take than the twentieth? On which of them most?
+# 2. How many times longer does the first answer take than one when warm? On which of them most?
 # 3. 20 requests come every second. How many reach a server between its first *health 200* and the
 #    moment it is warm?
 

@@ -106,7 +106,7 @@ def use(run: Run) -> Use:
     found = _gained(run, "prefix_cache_hits"), _gained(run, "prefix_cache_queries")
     return Use(
         tokens_per_s=float(run.summary["output_tokens_per_s"]),
-        tokens_a_step=steps.get("Batch, tokens a step", math.nan),
+        tokens_a_step=steps.get("Batch, all tokens a step", math.nan),
         running=_most(run, "running"),
         waiting=_most(run, "waiting"),
         kv_peak=_most(run, "kv_cache_usage"),

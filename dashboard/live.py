@@ -109,9 +109,9 @@ def metrics_of(panel: Panel, kind: str) -> Sequence[Metric]:
     return ENGINES[kind].metrics if kind in ENGINES else ()
 
 
-def title_of(kind: str) -> str:
-    """What people call an engine (or a load test)."""
-    return ENGINES[kind].title if kind in ENGINES else kind
+def title_of(source: Source) -> str:
+    """What people call an engine (or a load test); of another's instance only its kind is known."""
+    return source.title or source.kind
 
 
 def _readings(
@@ -122,8 +122,9 @@ def _readings(
     by_source: dict[str, tuple[Reading, ...]] = {}
     notes = []
     for sources, found in plan:
+        titles = dict.fromkeys(title_of(source) for source in sources)
         if not found:
-            notes.append(panels.absent(panel, title_of(sources[0].kind)))
+            notes += [panels.absent(panel, title) for title in titles]
             continue
         for query in found:
             answer = answers[query.expression]
@@ -137,7 +138,7 @@ def _readings(
         missing = [source for source in sources if source.name not in by_source]
         notes += [panels.silent(found, source.name) for source in missing]
         drawn = {reading.note for source in sources for reading in by_source.get(source.name, ())}
-        notes += [f"{title_of(sources[0].kind)}: {note}." for note in sorted(drawn - {""})]
+        notes += [f"{title}: {note}." for title in titles for note in sorted(drawn - {""})]
     return PanelReadings(panel, by_source, tuple(notes))
 
 

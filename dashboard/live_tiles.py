@@ -57,7 +57,7 @@ def _tile(
 ) -> Tile:
     wanted = {LOAD_TEST: _LOAD, GPU: _GPU}.get(source.kind, _ENGINE)
     facts = [_fact(label, by_key[key], quantile, source, span) for label, key, quantile in wanted]
-    words = [title_of(source.kind), source.state, source.about]
+    words = [title_of(source), source.state, source.about]
     return Tile(source.name, " · ".join(word for word in words if word), line, facts)
 
 

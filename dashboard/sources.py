@@ -20,7 +20,8 @@ class Source:
     """Something that metrics are about: an instance of an engine, a load test, or a GPU.
 
     `kind` is the engine's name, `LOAD_TEST` or `GPU`. `state` is one word for people. `scraped`
-    says whether Prometheus reaches it now. `uuid` is a GPU's.
+    says whether Prometheus reaches it now. `uuid` is a GPU's. `title` is what people call it; only
+    an instance that this lab started has one, as no metric tells an engine from its stand-in.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Source:
     scraped: bool
     about: str = ""
     uuid: str = ""
+    title: str = ""
 
     @property
     def is_load(self) -> bool:
@@ -56,7 +58,8 @@ def local_sources() -> list[Source]:
             else:
                 state = "runs" if instance.ready else "starts"
             about = instance.served_name or ""
-            found.append(Source(instance.name, instance.engine, state, False, about))
+            title = instance.title or ENGINES[instance.engine].title
+            found.append(Source(instance.name, instance.engine, state, False, about, title=title))
     return found
 
 
@@ -84,6 +87,7 @@ def merge(
             state if name in now or known is None else known.state,
             now.get(name) == 1.0,
             known.about if known else "",
+            title=known.title if known else "",
         )
     # Two stable sorts: names falling for load tests (newest run first), rising for engines.
     ordered = sorted(merged.values(), key=lambda source: source.name)

@@ -52,14 +52,8 @@ def print_run(console: Console, run: Run) -> None:
         f"{figures}",
         markup=False,
     )
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("", no_wrap=True)
-    for column in ("count", *table.COLUMNS.values()):
-        shown.add_column(column, justify="right")
-    for row in table.latency_rows(summary):
-        cells = (units.show(value_s, "s") for value_s in row.values_s.values())
-        shown.add_row(row.title, str(row.count), *cells)
-    console.print(shown)
+    rows = table.latency_rows(summary)
+    console.print(_latencies(rows) if rows else "no request was answered: there is no latency")
     for note in (table.warmup(summary), table.too_few(summary)):
         if note is not None:
             console.print(note, markup=False, style="dim")
@@ -74,6 +68,17 @@ def print_run(console: Console, run: Run) -> None:
         console.print(f"  {count} x {text}", markup=False, style="red")
     print_verdict(console, run)
     console.print(f"folder: {run.path}", markup=False)
+
+
+def _latencies(rows: Sequence[table.LatencyRow]) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("", no_wrap=True)
+    for column in ("count", *table.COLUMNS.values()):
+        shown.add_column(column, justify="right")
+    for row in rows:
+        cells = (units.show(value_s, "s") for value_s in row.values_s.values())
+        shown.add_row(row.title, str(row.count), *cells)
+    return shown
 
 
 def print_verdict(console: Console, run: Run) -> None:
@@ -113,11 +118,16 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
 
 
 def _heads(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
-    """Letters with the instances' names, where these are not all the same."""
-    instances = [str(run.manifest["engine"].get("instance") or "") for run in runs]
+    """Letters with the instances' names, where these are not all the same, and own titles."""
+    engines = [run.manifest["engine"] for run in runs]
+    instances = [str(engine.get("instance") or "") for engine in engines]
     if len(set(instances)) == 1:
-        return list(names)
-    return [f"{name} {instance}".strip() for name, instance in zip(names, instances, strict=True)]
+        instances = [""] * len(runs)
+    titles = [catalog.own_title(str(e.get("name")), e.get("title") or "") for e in engines]
+    called = [
+        ", ".join(word for word in pair if word) for pair in zip(instances, titles, strict=True)
+    ]
+    return [f"{name} {words}".strip() for name, words in zip(names, called, strict=True)]
 
 
 def print_definitions(console: Console, runs: Sequence[Run]) -> None:
@@ -137,7 +147,8 @@ def print_definitions(console: Console, runs: Sequence[Run]) -> None:
 def _table(frame: pd.DataFrame) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in frame.columns:
-        shown.add_column(str(column), justify="left" if column == "" else "right", overflow="fold")
+        head = Text(str(column))
+        shown.add_column(head, justify="left" if column == "" else "right", overflow="fold")
     for row in frame.itertuples(index=False):
         shown.add_row(*(Text(str(cell)) for cell in row))
     return shown

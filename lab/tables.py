@@ -21,8 +21,11 @@ def instances_table(found: Sequence[Instance]) -> Table:
     """`lab ps`: every instance as it is now."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "engine", "state", "address", "model", "memory", "up", "settings"):
-        wraps = column in ("address", "model", "settings")
-        table.add_column(column, no_wrap=not wraps, overflow="fold")
+        wraps = column in ("engine", "address", "model", "settings")
+        # Ports may stand below the address; the address itself is to be copied.
+        width = max((len(one.base_url) for one in found), default=None)
+        width = width if column == "address" else None
+        table.add_column(column, no_wrap=not wraps, overflow="fold", width=width)
     for one in found:
         state = instances.status(one)
         table.add_row(
@@ -44,9 +47,7 @@ def instances_table(found: Sequence[Instance]) -> Table:
 
 def _what(instance: Instance) -> str:
     """The engine and its version; what it really is, where that is something else."""
-    engine = catalog.ENGINES.get(instance.engine)
-    other = instance.title if engine is not None and instance.title != engine.title else ""
-    shown = other or instance.engine
+    shown = catalog.own_title(instance.engine, instance.title) or instance.engine
     return f"{shown} {instance.version or ''}".strip()
 
 

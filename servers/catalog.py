@@ -28,6 +28,12 @@ _FOUND: tuple[Engine, ...] = tuple(import_module(f"servers.{one}").ENGINE for on
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in _FOUND}
 
 
+def own_title(name: str, title: str) -> str:
+    """An instance's title where it is not its engine's, as a stand-in's is; else nothing."""
+    engine = ENGINES.get(name)
+    return title if engine is not None and title != engine.title else ""
+
+
 def find(name: str, among: Mapping[str, Engine] = ENGINES) -> Engine:
     """The engine of that name. Raises `ServerError` naming the known ones."""
     engine = among.get(name)

@@ -174,7 +174,7 @@ def _no_prometheus(failure: Failure, said_by: str) -> None:
     local = sources.local_sources()
     if local:
         st.markdown("Engines started by the lab on this machine:")
-        st.text("\n".join(f"{one.name}  {one.state}  {one.about}" for one in local))
+        st.text("\n".join(f"{one.name}  {one.title}  {one.state}  {one.about}" for one in local))
 
 
 def _nothing_runs(span_name: str) -> None:

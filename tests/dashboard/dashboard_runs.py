@@ -49,13 +49,14 @@ def records(
 
 
 def manifest(run_id: str, **changes: Any) -> dict[str, Any]:
-    """A manifest as a load test writes it; `settings`, `engine` and `name` can be changed."""
+    """A manifest as a load test writes it; `settings`, `engine`, `title` and `name` can be changed."""
     return new_manifest(
         run_id=run_id,
         epoch_s=1_790_000_000.0,
         name=changes.get("name"),
         engine={
             "name": changes.get("engine", "vllm"),
+            "title": changes.get("title"),
             "version": "0.32.0",
             "settings": changes.get("settings", {"max_num_seqs": 16}),
             "argv": [],

@@ -9,6 +9,7 @@ from dashboard.sources import Source
 from measure.client_metrics import CLIENT_METRICS
 from servers.catalog import ENGINES
 from servers.contract import Metric
+from servers.tgi.launch import COMPATIBLE
 
 SPAN = promql.Span.ending(1_790_000_000, 300)
 
@@ -178,6 +179,17 @@ def test_local_instances_and_targets_become_one_list() -> None:
     assert merged[1].about == "tiny"
     assert merged[1].scraped
     assert merged[2].is_load
+
+
+def test_a_stand_in_is_called_what_it_is_and_of_an_unknown_instance_only_its_kind_is_said() -> None:
+    local = [Source("mine", "tgi", "runs", False, title=COMPATIBLE)]
+    seen = [
+        Series({"job": "engine", "engine": "tgi", "instance": name}, (1.0,), (1.0,))
+        for name in ("mine", "far")
+    ]
+    far, mine = sources.merge(local, seen, seen)
+    assert live.title_of(mine) == COMPATIBLE
+    assert live.title_of(far) == "tgi"
 
 
 def test_a_summary_s_quantiles_are_shown_as_they_are() -> None:

@@ -6,12 +6,13 @@ import pyarrow as pa
 import pytest
 from dashboard_runs import damage, records, write_run
 
-from dashboard import compare_tables, engine_side, quantities, runs
+from dashboard import compare_tables, compare_tiles, engine_side, quantities, runs, theme
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, Setting, compare
 from servers.catalog import ENGINES
 from servers.contract import Metric
+from servers.tgi.launch import COMPATIBLE
 
 
 def _load(path: Path) -> LoadedRun:
@@ -159,6 +160,18 @@ def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:
     titles = {info.run_id: compare_tables.title(info) for info in list_runs(tmp_path)}
     assert titles == {"a": "a (before the change)", "b": "b · running"}
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("title", "called"), [(COMPATIBLE, COMPATIBLE), (ENGINES["tgi"].title, "tgi"), (None, "tgi")]
+)
+def test_a_runs_tile_says_where_a_stand_in_was_measured(
+    tmp_path: Path, title: str | None, called: str
+) -> None:
+    write_run(tmp_path, "a", records(5), engine="tgi", title=title)
+    loaded = _load(tmp_path / "a")
+    html = compare_tiles.render([loaded], theme.lines_for_runs(["a"], dark=False))
+    assert f">{called} · 8 users<" in html
 
 
 @pytest.mark.parametrize(

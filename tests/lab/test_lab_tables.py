@@ -1,6 +1,8 @@
 """What `lab ps` shows stays whole, however much there is to show."""
 
 import io
+import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -8,19 +10,39 @@ from rich.console import Console
 from lab import tables
 from servers import instances
 from servers.instances import Instance
+from servers.tgi.launch import COMPATIBLE
 
 
 @pytest.mark.parametrize("state", ["running", "unhealthy", "dead"])
 def test_the_state_is_whole_beside_a_long_address(state, monkeypatch):
+    assert f" {state} " in shown(monkeypatch, state, an_instance())
+
+
+def test_addresses_are_whole_beside_a_stand_in_and_a_long_version(monkeypatch):
+    tgi = replace(
+        an_instance(), name="tgi", engine="tgi", title=COMPATIBLE, base_url="http://127.0.0.1:3000",
+        version="transformers 5.4.0, torch 2.13.0+cpu", model="/m", served_name="SmolLM2-135M",
+        settings={"max_batch_prefill_tokens": 512, "max_concurrent_requests": 4},
+    )  # fmt: skip
+    both = shown(monkeypatch, "running", tgi, an_instance())
+    assert " http://127.0.0.1:3000 " in both
+    assert " http://127.0.0.1:8000/predictions " in both
+    assert " TGI-compatible " in shown(monkeypatch, "running", tgi)
+
+
+def an_instance() -> Instance:
     ports = dict.fromkeys(("http", "management", "metrics", "grpc", "grpc_management"), 8000)
-    instance = Instance(
+    return Instance(
         name="torchserve", engine="torchserve", pid=1, create_time=1.0, argv=(), ports=ports,
         host="127.0.0.1", base_url="http://127.0.0.1:8000/predictions", ready_url="",
         metrics_url=None, log="", settings={}, model=None, served_name="", device="cpu",
-        protocols=(), job="engine", started_s=1.0, ready_timeout_s=1.0, stop_grace_s=1.0,
+        protocols=(), job="engine", started_s=time.time(), ready_timeout_s=1.0, stop_grace_s=1.0,
     )  # fmt: skip
+
+
+def shown(monkeypatch, state: str, *found: Instance) -> str:
     monkeypatch.setattr(instances, "status", lambda _: state)
     monkeypatch.setattr(instances, "members", lambda _: [])
     out = io.StringIO()
-    Console(file=out, width=100).print(tables.instances_table([instance]))
-    assert f" {state} " in out.getvalue()
+    Console(file=out, width=100).print(tables.instances_table(found))
+    return out.getvalue()

@@ -1,23 +1,47 @@
 """What holds for every test."""
 
+import contextlib
+import os
 import re
 import signal
+import uuid
 
+import psutil
 import pytest
 from gevent import monkey
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from servers.processes import MARK
+
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 
 
+SESSION = "SERVING_LAB_TEST_SESSION"
+
+
 def pytest_configure() -> None:
-    """Where a shell started the tests in its background, Ctrl-C is ignored: also by every child."""
+    """Engines carry the session they were started in, so that what it leaves can be found.
+
+    Where a shell started the tests in its background, Ctrl-C is ignored: also by every child.
+    """
+    os.environ.setdefault(SESSION, uuid.uuid4().hex)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After Ctrl-C xdist ends its processes at once, whatever engines they had started."""
+    if hasattr(config, "workerinput"):
+        return
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            around = process.environ()
+            if MARK in around and around.get(SESSION) == os.environ[SESSION]:
+                process.kill()
 
 
 HEAVY = re.compile(r"pytest\.mark\.(engine|notebook|browser)")

@@ -44,13 +44,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
                 process.kill()
 
 
-HEAVY = re.compile(r"pytest\.mark\.(engine|notebook|browser)")
+HEAVY = re.compile(r"pytest\.mark\.(engine|load|notebook|browser)")
 
 
 class TwoRows(LoadScopeScheduling):
     """One process takes all files that load the machine, one after the other; another the rest.
 
-    Most of the rest waits for a load to pass. Two engines at a time would measure each other.
+    Two engines or loads at a time would measure each other.
     """
 
     def _split_scope(self, nodeid: str) -> str:

@@ -28,6 +28,8 @@ from measure.manifest import machine
 from measure.records import SCHEMA
 from servers.reference.truth import Sent, Truth
 
+pytestmark = pytest.mark.load
+
 LEVEL = Level(
     processes=1,
     streams=64,

@@ -8,6 +8,8 @@ import pytest
 
 from measure.store import open_run
 
+pytestmark = pytest.mark.load
+
 TURNS = 3
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from measure.store import open_run
 
+pytestmark = pytest.mark.load
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -16,6 +16,8 @@ import pytest
 from loadtests.wire import CONNECT_RETRY_S, KERNEL_STAMPS
 from measure.store import open_run, recover
 
+pytestmark = pytest.mark.load
+
 
 def column(run, name):
     return run.records.column(name).to_pylist()

@@ -17,6 +17,8 @@ import pytest
 from loadtests.schedule import ArrivalFlags, schedule_of
 from measure.store import open_run, recover
 
+pytestmark = pytest.mark.load
+
 MODEL = "ref,ttft=0.02,gap=0.005"
 
 
@@ -120,8 +122,8 @@ def test_ctrl_c_ends_all_and_loses_nothing(two_processes, tmp_path):
     psutil.wait_procs(workers)
     run = open_run(folder)
     assert run.finished
-    (reason,) = run.summary["client"]["reasons"]
-    assert "the load was stopped" in reason
+    # A busy machine adds reasons of its own.
+    assert any("the load was stopped" in reason for reason in run.summary["client"]["reasons"])
     assert run.summary["client"]["max_in_flight"] == 4
     # Each worker's numbers are without a gap: nothing that was sent is missing.
     for worker in (0, 1):

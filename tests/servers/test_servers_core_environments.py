@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -166,6 +167,8 @@ def build_elsewhere(toy: Environment, slow_uv: Path) -> subprocess.Popen:
 
 def test_ctrl_c_while_it_builds_stops_uv_and_leaves_nothing_half_done(toy, slow_uv):
     program = build_elsewhere(toy, slow_uv)
+    # The program may not have come back from starting uv yet: only then can it stop it.
+    time.sleep(1.0)
     program.send_signal(signal.SIGINT)
     assert program.wait(timeout=60) != 0
     with pytest.raises(ProcessLookupError):

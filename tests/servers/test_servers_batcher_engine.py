@@ -348,7 +348,9 @@ def test_jobs_never_turn_away_those_at_the_door(start):
 
 def test_naive_one_bad_request_fails_all_that_came_with_it(naive):
     bodies = [{"text": "fine"}, {"text": "fine"}, {"text": ""}]
-    assert [answer.status_code for answer in at_once(naive, bodies)] == [400] * 3
+    tries = ([answer.status_code for answer in at_once(naive, bodies)] for _ in range(5))
+    # A tick may fall between the three.
+    assert any(codes == [400] * 3 for codes in tries)
 
 
 def test_naive_takes_whatever_comes_and_computes_for_those_who_left(naive):

@@ -1,8 +1,9 @@
 """A file of prompts answered by an engine without a server; what comes of it is a run as well."""
 
+import signal
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,23 +103,28 @@ class _Work:
         self._model = model
         self._run: BatchRun | None = None
         self._answered = 0
+        self._interrupted = False
         self._refused: dict[int, str] = {}
         self._end_s: float | None = None
 
     def outcome(self, console: Console) -> Outcome:
         """Keep all that comes until the job ends, by itself or by Ctrl-C."""
-        interrupted = False
-        with ExitStack() as closing:
-            shown = closing.enter_context(_Shown(console, self._job.name, len(self._prompts)))
-            try:
-                self._take_all(shown)
-            except KeyboardInterrupt:
-                interrupted = True
-                console.print("interrupted: keeping what has finished", markup=False)
-                self._job.interrupt()
-                self._take_all(shown)
-        failed = self._end_s is None and not interrupted
-        run = None if self._run is None else self._run.close(self._end_s or time.monotonic())
+        shown = _Shown(console, self._job.name, len(self._prompts))
+
+        def stop() -> None:
+            self._interrupted = True
+            self._job.interrupt()
+            shown.stopping()
+
+        with _stopped_by(stop):
+            with shown:
+                for event in self._job.events():
+                    self._take(event)
+                    shown.update(self._answered, event)
+            # What the job did to its end was not interrupted, whoever asked for it.
+            interrupted = self._interrupted and self._end_s is None
+            failed = self._end_s is None and not interrupted
+            run = None if self._run is None else self._run.close(self._end_s or time.monotonic())
         return Outcome(
             run,
             len(self._prompts) - self._answered,
@@ -126,11 +132,6 @@ class _Work:
             interrupted,
             self._job.failure() if failed else None,
         )
-
-    def _take_all(self, shown: "_Shown") -> None:
-        for event in self._job.events():
-            self._take(event)
-            shown.update(self._answered, event)
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
@@ -159,12 +160,27 @@ class _Work:
         self._answered += 1
 
 
+@contextmanager
+def _stopped_by(stop: Callable[[], None]) -> Iterator[None]:
+    """Within it Ctrl-C, SIGTERM and a closed terminal call `stop`.
+
+    As exceptions they would come between two writes: an answer in the run, and not in its file.
+    """
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {kind: signal.signal(kind, lambda *_: stop()) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
 class _Shown:
     """How far the job is: a bar in a terminal, else a line now and then."""
 
     def __init__(self, console: Console, name: str, total: int) -> None:
         self._console = console
-        self._name = name
+        self._doing = name
         self._total = total
         self._tokens = 0
         self._began_s = self._next_s = time.monotonic()
@@ -187,6 +203,11 @@ class _Shown:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def stopping(self) -> None:
+        """From now on show that it is being stopped."""
+        self._doing = f"{self._doing.partition(',')[0]}, stopping"
+        self._bar.update(self._task, description=self._doing)
+
     def update(self, answered: int, event: Mapping[str, Any]) -> None:
         """Show the state after an event."""
         now_s = time.monotonic()
@@ -195,7 +216,7 @@ class _Shown:
             self._next_s = now_s + _SAID_EVERY_S
         self._tokens += event.get("output_tokens", 0)
         pace = f"{self._tokens / max(now_s - self._began_s, 1e-3):.0f} tok/s"
-        self._bar.update(self._task, description=self._name, completed=answered, pace=pace)
+        self._bar.update(self._task, description=self._doing, completed=answered, pace=pace)
         if not self._console.is_terminal and now_s >= self._next_s:
             self._next_s = now_s + _SAID_EVERY_S
-            self._console.print(f"{self._name}: {answered} of {self._total}, {pace}", markup=False)
+            self._console.print(f"{self._doing}: {answered} of {self._total}, {pace}", markup=False)

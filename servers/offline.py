@@ -45,20 +45,24 @@ class Job:
         self.argv = argv
         self.log = paths.log_file(request.instance)
         self._process = process
+        self._asked = False
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        # A thread of its own: Ctrl-C in the midst of a read would lose the line.
+        # A thread of its own: the engine never waits for who keeps its answers.
         threading.Thread(target=self._read, args=(pipe,), daemon=True).start()
 
     def interrupt(self) -> None:
-        """Have it stop where it is, as Ctrl-C would; `events` then gives what is left, and ends."""
+        """Have it stop where it is, as Ctrl-C would; `events` then gives what is left, and ends.
+
+        Asked a second time it is killed.
+        """
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGKILL if self._asked else signal.SIGINT)
+        self._asked = True
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it reports, until it ends; may be asked again after an interruption."""
+        """What it reports, until it ends."""
         while (event := self._events.get()) is not None:
             yield event
-        self._events.put(None)
 
     def failure(self) -> ServerError:
         """What to say where the events ended without `done`: the log's last lines are in it."""

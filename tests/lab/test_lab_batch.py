@@ -166,6 +166,26 @@ def test_ctrl_c_keeps_every_finished_answer_and_leaves_no_process(home):
     assert ours(home) == []
 
 
+@pytest.mark.parametrize("enough", [1, 20, 150, 400])
+def test_ctrl_c_between_two_answers_leaves_the_same_in_the_run_and_in_the_file(home, enough):
+    """They come as fast as they are written, so the signal falls into a write."""
+
+    def interrupt() -> None:
+        path = home / "answers.jsonl"
+        while not path.exists() or path.read_bytes().count(b"\n") < enough:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    outcome = ask(home, prompts(3000))
+    assert outcome.interrupted
+    assert outcome.run.finished
+    assert enough <= outcome.run.summary["requests"]["ok"] == len(answers(home)) < 3000
+    assert outcome.left == 3000 - len(answers(home))
+    assert ours(home) == []
+
+
 def test_lab_down_finds_a_job_that_runs_and_what_was_finished_stays(home):
     stopped: list[str] = []
 

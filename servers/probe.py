@@ -9,7 +9,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks without a proxy, whatever the environment says."""
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -20,7 +21,7 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
     """
     word = urllib.parse.urlsplit(url).fragment.encode()
     try:
-        with _OPENER.open(url, timeout=timeout_s) as response:
+        with OPENER.open(url, timeout=timeout_s) as response:
             return 200 <= response.status < 300 and (not word or word in response.read())
     except _FAILURES:
         return False
@@ -29,7 +30,7 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
 def get_json(url: str, timeout_s: float = 2.0) -> Any:
     """The JSON document at `url`, or `None` if there is none."""
     try:
-        with _OPENER.open(url, timeout=timeout_s) as response:
+        with OPENER.open(url, timeout=timeout_s) as response:
             return json.load(response)
     except _FAILURES:
         return None

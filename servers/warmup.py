@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from statistics import median
 
-from servers import readiness
+from servers import probe, readiness
 from servers.contract import Say, WarmRequest
 from servers.errors import ServerError
 from servers.instances import Instance, WarmKind, WarmUp
@@ -29,7 +29,6 @@ _MOST_S = 30.0
 _ANSWER_WITHIN_S = 180.0
 _SAY_EVERY_S = 3.0
 _SHOWN = 500
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def settled(latencies_s: Sequence[float]) -> bool:
@@ -109,7 +108,7 @@ def _ask(instance: Instance, request: WarmRequest) -> float:
     )
     began = time.monotonic()
     try:
-        with _OPENER.open(asked, timeout=_ANSWER_WITHIN_S) as response:
+        with probe.OPENER.open(asked, timeout=_ANSWER_WITHIN_S) as response:
             answer = response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from servers import probe
 from servers.contract import Say
 from servers.errors import ServerError, UnsettledError
 from servers.triton import repository
@@ -25,7 +26,6 @@ from servers.triton import repository
 _LOADED_WITHIN_S = 300.0
 _UNLOADED_WITHIN_S = 60.0
 _POLL_S = 0.05
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def change(
@@ -100,7 +100,7 @@ def _post(base_url: str, path: str, timeout_s: float) -> str:
     url = f"{base_url}/v2/repository/{path}"
     try:
         request = urllib.request.Request(url, data=b"{}", method="POST")
-        with _OPENER.open(request, timeout=timeout_s) as answer:
+        with probe.OPENER.open(request, timeout=timeout_s) as answer:
             return str(answer.read().decode("utf-8", "replace"))
     except urllib.error.HTTPError as error:
         raise ServerError(f"Triton refused {path}: {_reason(error.read())}") from error

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from pathlib import Path
 
-from servers import paths
+from servers import paths, probe
 from servers.contract import Knob, Launch, OfflineLaunch, Request, Say, Value, WarmRequest
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
@@ -93,11 +92,8 @@ def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """The version that a running vLLM says it is; `None` if it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{base_url}/version", timeout=5) as answer:
-            return str(json.load(answer)["version"])
-    except (OSError, ValueError, KeyError):
-        return None
+    facts = probe.get_json(f"{base_url}/version", timeout_s=5)
+    return str(facts["version"]) if isinstance(facts, dict) and "version" in facts else None
 
 
 def _check(request: Request) -> None:

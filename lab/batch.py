@@ -16,7 +16,7 @@ from lab.batch_file import Answers, Prompt, opened, read_prompts
 from lab.batch_run import BatchRun, engine_times
 from lab.errors import LabError
 from measure.store import Run
-from servers import offline
+from servers import asking, offline
 from servers.contract import Engine, Value
 from servers.errors import ServerError
 
@@ -64,7 +64,7 @@ def batch(
     if engine.offline is None or engine.resolve_model is None:
         raise LabError(f"{engine.title} cannot answer a file of prompts without a server.")
     prompts = read_prompts(source)
-    name = _name(str(engine.resolve_model(model, tell)))
+    name = asking.served_name(engine, engine.resolve_model(model, tell))
     with opened(output, name) as answers, services.alone(tell):
         left = answers.left_of(prompts)
         tell(f"{len(prompts) - len(left)} of {len(prompts)} prompts have an answer in {output}")
@@ -76,11 +76,6 @@ def batch(
             tell(f"{job.name}: loading the model, log {job.log}")
             work = _Work(engine, job, source, left, answers, name)
             return work.outcome(console)
-
-
-def _name(model: str) -> str:
-    """What the answers say of the model: a folder's own name, a Hugging Face id as it is."""
-    return Path(model).name if Path(model).is_dir() else model
 
 
 class _Work:
@@ -156,7 +151,7 @@ class _Work:
         self._run.answered(event, prompt.line)
         facts = ("text", "finish_reason", "prompt_tokens", "cached_tokens", "output_tokens")
         answer = {**{name: event[name] for name in facts}, "engine": engine_times(event)}
-        self._answers.append(prompt, self._model, answer)
+        self._answers.append(prompt, self._model, self._run.name, answer)
         self._answered += 1
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from lab.errors import LabError
 
 # What an answer's line begins with: `Answers.append` writes it.
 _BEGINS = b'{"line": '
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHAT = 'a line is {"prompt": "..."} or {"messages": [{"role": ..., "content": "..."}]}'
 
 
@@ -34,7 +36,8 @@ def read_prompts(path: Path) -> list[Prompt]:
     Raises `LabError` naming the first line that is no such thing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # "-sig": what Windows and spreadsheets write may begin with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"The prompts {path} cannot be read: {error}.") from None
     # Not `splitlines`: it also cuts at characters that JSON may hold, such as U+2028.
@@ -68,6 +71,10 @@ def _fault(entry: Any) -> str | None:
         return "its prompt is no text, or an empty one"
     if "messages" in entry and not _are_messages(entry["messages"]):
         return "its messages are no list of objects with a role and a content, both texts"
+    if _SURROGATE.search(
+        json.dumps([entry.get("prompt"), entry.get("messages")], ensure_ascii=False)
+    ):
+        return r"its text holds half of a surrogate pair (\ud800 to \udfff), which is no character"
     tokens = entry.get("output_tokens", 1)
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 1:
         return f"its output_tokens is {tokens!r}, and must be a whole number of 1 or more"
@@ -105,9 +112,12 @@ class Answers:
                 left.append(prompt)
         return left
 
-    def append(self, prompt: Prompt, model: str, answer: dict[str, Any]) -> None:
-        """Keep an answer; it is in the file, whole, when this returns."""
-        facts = {"line": prompt.line, "digest": prompt.digest, "model": model, **answer}
+    def append(self, prompt: Prompt, model: str, run: str, answer: dict[str, Any]) -> None:
+        """Keep an answer; it is in the file, whole, when this returns.
+
+        `run` names the run folder: with which settings it was computed stands in its manifest.
+        """
+        facts = {"line": prompt.line, "digest": prompt.digest, "model": model, "run": run, **answer}
         self._file.write(json.dumps(facts, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
 

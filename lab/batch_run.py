@@ -86,6 +86,7 @@ class BatchRun:
             load=load,
             engine=_engine_facts(engine, job, ready["version"]),
         )
+        self.name = folder.name
         self._writer = RunWriter.create(folder, manifest)
 
     def answered(self, event: Mapping[str, Any], line: int) -> None:

@@ -247,8 +247,11 @@ def test_a_line_cut_off_by_a_kill_is_asked_again(home):
     path = home / "answers.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
-    assert ask(home, prompts(2)).run.summary["requests"]["total"] == 1
+    second = ask(home, prompts(2)).run
+    assert second.summary["requests"]["total"] == 1
     assert sorted(one["text"] for one in answers(home)) == ["SAY 0", "SAY 1"]
+    # With which settings each was computed is found in the run that it names.
+    assert answers(home)[-1]["run"] == second.path.name != answers(home)[0]["run"]
 
 
 def test_a_file_of_something_else_is_not_written_to(home):
@@ -269,6 +272,8 @@ def test_a_file_of_something_else_is_not_written_to(home):
         ('{"prompt": 3}', "no text"),
         ('{"messages": []}', "messages"),
         ('{"messages": [{"role": "user"}]}', "messages"),
+        (r'{"prompt": "a\ud800"}', "half of a surrogate pair"),
+        (r'{"messages": [{"role": "user", "content": "\udc00"}]}', "half of a surrogate pair"),
         ('{"prompt": "a", "output_tokens": 0}', "output_tokens"),
         ('{"prompt": "a", "output_tokens": true}', "output_tokens"),
         ('{"prompt": "a", "output_tokens": 1.5}', "output_tokens"),
@@ -282,6 +287,12 @@ def test_a_line_that_is_no_prompt_is_refused_by_its_number_before_anything_start
     with pytest.raises(LabError, match="line 3") as refused:
         batch_file.read_prompts(path)
     assert said in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    (tmp_path / "p.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "good"}\n')
+    (prompt,) = batch_file.read_prompts(tmp_path / "p.jsonl")
+    assert (prompt.line, prompt.asks) == (1, {"prompt": "good"})
 
 
 def test_no_prompts_and_no_file_are_refused(tmp_path):
@@ -301,7 +312,7 @@ def test_whatever_was_answered_the_rest_is_what_is_left(tmp_path_factory, texts,
     answered = data.draw(st.sets(st.sampled_from(range(len(texts)))))
     with batch_file.opened(folder / "a.jsonl", "m") as kept:
         for place in answered:
-            kept.append(found[place], "m", {"text": texts[place]})
+            kept.append(found[place], "m", "run", {"text": texts[place]})
     with batch_file.opened(folder / "a.jsonl", "m") as kept:
         left = kept.left_of(found)
     missing = [text for place, text in enumerate(texts) if place not in answered]

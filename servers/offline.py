@@ -23,10 +23,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
-from servers import device, environments, instances, knobs, paths, planner, starting, stopping
+from servers import asking, instances, paths, planner, starting, stopping
 from servers.contract import Engine, Request, Say, Value
 from servers.errors import ServerError
 from servers.readiness import log_tail
@@ -136,22 +135,7 @@ def _request(engine: Engine, settings: Mapping[str, Value], model: str | None, s
         raise ServerError(
             f"A server runs under the name {name!r}, which is that of the job: `lab down {name}`."
         )
-    asked = Request(
-        instance=name,
-        settings=knobs.complete(engine, settings),
-        model=None,
-        served_name=name,
-        ports={},
-        host="127.0.0.1",
-        workspace=paths.workspace(name),
-        python=None,
-        device=device.detect(),
-    )
-    if engine.environment is not None:
-        asked = replace(asked, python=environments.ensure(engine.environment, asked.device, say))
-    if engine.resolve_model is not None:
-        asked = replace(asked, model=engine.resolve_model(model, say))
-    return asked
+    return asking.equipped(engine, asking.request(engine, name, settings, model), model, say)
 
 
 def _end(name: str, process: subprocess.Popen[bytes]) -> None:

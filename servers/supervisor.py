@@ -6,24 +6,19 @@ of the program that starts it leaves anything unknown; any later program can sto
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from servers import (
+    asking,
     catalog,
     changing,
-    device,
-    environments,
     instances,
-    knobs,
     paths,
     planner,
-    ports,
     readiness,
     starting,
     state,
@@ -37,7 +32,6 @@ from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
 from servers.locks import locked
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Another lab on the machine may choose the same port in the seconds before an engine listens.
 _STARTS = 3
 
@@ -71,16 +65,12 @@ def up(
     warm-up; nothing that was started is left running then. Ctrl-C while it loads stops it.
     """
     engine = catalog.find(engine) if isinstance(engine, str) else engine
-    asked = _asked(engine, name or engine.name, settings or {}, model, host)
+    asked = asking.request(engine, name or engine.name, settings or {}, model, host)
     chosen = ways.choose(engine, way)
     if chosen.why:
         say(f"{asked.instance}: {chosen.why}")
-    python = None
-    if engine.environment is not None and chosen.way in engine.environment_for:
-        python = environments.ensure(engine.environment, asked.device, say)
-    asked = replace(asked, way=chosen.way, program=chosen.program, python=python)
-    asked = replace(asked, model=_resolve(engine, model, say))
-    asked = replace(asked, served_name=_served_name(engine, asked.model))
+    asked = replace(asked, way=chosen.way, program=chosen.program)
+    asked = asking.equipped(engine, asked, model, say)
     fits = partial(planner.check, engine, asked, say, force=force)
     targets.remove_stale_clients()
     for attempt in range(1, _STARTS + 1):
@@ -137,41 +127,6 @@ def down(name: str | None = None, say: Say = print) -> list[str]:
         return stopping.stop_all([name] if name is not None else stopping.known_names(), say)
     finally:
         targets.remove_stale_clients()
-
-
-def _asked(
-    engine: Engine, name: str, settings: Mapping[str, Value], model: str | None, host: str
-) -> Request:
-    if not _NAME.fullmatch(name):
-        raise ServerError(
-            f"{name!r} is no name for an instance: use small letters, digits, dots, dashes and "
-            "underscores, a letter or digit first, at most 63."
-        )
-    if model is not None and engine.resolve_model is None:
-        raise ServerError(f"{engine.name} serves no model of your choice: leave {model!r} out.")
-    ports.check_host(host)
-    return Request(
-        instance=name,
-        settings=knobs.complete(engine, settings),
-        model=None,
-        served_name="",
-        ports={},
-        host=host,
-        workspace=paths.workspace(name),
-        python=None,
-        device=device.detect(),
-    )
-
-
-def _resolve(engine: Engine, model: str | None, say: Say) -> str | None:
-    return engine.resolve_model(model, say) if engine.resolve_model is not None else None
-
-
-def _served_name(engine: Engine, model: str | None) -> str:
-    """The name requests give: a local folder's own name, a Hugging Face id as it is."""
-    if model is None:
-        return engine.name
-    return Path(model).name if Path(model).is_dir() else model
 
 
 def _adopt_or_start(

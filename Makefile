@@ -33,7 +33,7 @@ lab: .venv/.lab ## the main job: launch vLLM and Triton, load both, compare, ope
 install: .venv/.lab ## only the `lab` command, Locust and the dashboard; starts nothing
 
 test: .venv/.dev ## every test, the real engines included (TESTS=path, ARGS=... narrow it)
-	@$(BIN)/pytest --numprocesses 2 --dist loadscope $(ARGS) $(TESTS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadscope --durations 30 --durations-min 5 $(ARGS) $(TESTS)
 
 check: .venv/.dev ## formatting, lint, types
 	@$(BIN)/ruff format --check .

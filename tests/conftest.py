@@ -44,18 +44,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
                 process.kill()
 
 
-HEAVY = re.compile(r"pytest\.mark\.(engine|load|notebook|browser)")
+MEASURES = re.compile(r"pytest\.mark\.(load|notebook)")
 
 
 class TwoRows(LoadScopeScheduling):
-    """One process takes all files that load the machine, one after the other; another the rest.
+    """One process takes all files that measure, one after the other; another the rest.
 
-    Two engines or loads at a time would measure each other.
+    Two loads at a time would measure each other. What the rest does beside them they bear.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "heavy" if HEAVY.search((self.config.rootpath / file).read_text()) else file
+        return "measures" if MEASURES.search((self.config.rootpath / file).read_text()) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoRows:

@@ -23,7 +23,7 @@ from measure.store import open_run
 from measure.warmup import Warmup
 from servers import instances, supervisor
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.load]
 
 COMPLETION = Load(
     scenario="completion",

@@ -3,6 +3,7 @@
 One start an engine, with one client and then with 32, until `kill -9` ends it under load.
 """
 
+import contextlib
 import io
 import ipaddress
 import os
@@ -31,7 +32,7 @@ from servers.catalog import ENGINES
 from servers.contract import Engine, Value
 from servers.instances import Instance
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.load]
 
 ANSWERING: dict[str, tuple[str, dict[str, Value]]] = {
     **{name: (name, {}) for name, engine in sorted(ENGINES.items()) if engine.protocols},
@@ -96,7 +97,7 @@ def life(request: pytest.FixtureRequest, home: Path) -> Life:
         busy.append(drive(engine, instance, scenario, CLIENTS))
     killer.join()
     ps, down = lab("ps"), lab("down", instance.name)
-    left = [port for _, port in listening if processes.listeners(port)]
+    left = [port for _, port in listening if not set(processes.listeners(port)) <= foreign(home)]
     killed_s = killer.killed_s - busy[-1].manifest["epoch_s"]
     return Life(
         engine,
@@ -164,6 +165,17 @@ def sockets(instance: Instance) -> set[tuple[str, int]]:
         for one in psutil.net_connections(kind="tcp")
         if one.status == psutil.CONN_LISTEN and one.pid in pids
     }
+
+
+def foreign(home: Path) -> set[int]:
+    """Processes of another lab on this machine, which may take a port once it is free."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            mark = process.environ().get(processes.MARK, "")
+            if mark and not mark.startswith(str(home)):
+                found.add(process.pid)
+    return found
 
 
 def is_loopback(address: str) -> bool:

@@ -16,7 +16,7 @@ from measure.store import open_run
 from servers import supervisor
 from servers.triton import ENGINE
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.load]
 ASKS = Path(__file__).parents[1] / "support" / "grpc_asks.py"
 PROMPT = "Hello there, how are you"
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from lab import services
 from lab.experiment import new_folder
 from measure import server_metrics
 from measure.manifest import new_manifest, new_run_id
 from measure.records import Record, Status, TokenSource
 from measure.store import Run, RunWriter, open_run
 from measure.verdict import ClientStats
-from servers import instances
 from servers.contract import Engine
 from servers.offline import Job
 
@@ -145,5 +145,5 @@ def _engine_facts(engine: Engine, job: Job, version: str) -> dict[str, Any]:
         "argv": list(job.argv),
         "model": job.request.model,
         "device": job.request.device,
-        "neighbours": [one.name for one in instances.all_instances() if instances.alive(one)],
+        "neighbours": services.neighbours(job.name),
     }

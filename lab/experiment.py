@@ -19,7 +19,7 @@ from lab.load import SCENARIOS, Load, check_protocol, in_words, locust_argv, pro
 from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
-from servers import instances, supervisor
+from servers import supervisor
 from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
 from servers.models.classifier import NAME as CLASSIFIER
@@ -163,13 +163,6 @@ def nothing_answered(run: Run) -> LabError:
 
 def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
     """The manifest's `engine`: what was measured, exactly enough to start it again."""
-    neighbours = [
-        other.name
-        for other in instances.all_instances()
-        if other.name != instance.name
-        and other.engine not in services.SERVICES
-        and instances.alive(other)
-    ]
     return {
         "name": engine.name,
         "title": instance.title or engine.title,
@@ -183,7 +176,7 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
         "ready_s": instance.ready_s,
         "warm": instance.warmup is not None,
         "warmup": asdict(instance.warmup) if instance.warmup is not None else None,
-        "neighbours": neighbours,
+        "neighbours": services.neighbours(instance.name),
     }
 
 

@@ -47,6 +47,15 @@ def find(name: str) -> Engine:
     return catalog.find(name, {**ENGINES, DASHBOARD.name: DASHBOARD})
 
 
+def neighbours(name: str) -> list[str]:
+    """The engines that run beside the one of that name, and may take of what it is measured on."""
+    return [
+        other.name
+        for other in instances.all_instances()
+        if other.name != name and other.engine not in SERVICES and instances.alive(other)
+    ]
+
+
 def watch(say: Say) -> Instance:
     """See to it that Prometheus and the process exporter run; returns Prometheus.
 

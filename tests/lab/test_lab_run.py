@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from lab import cli, experiment, reports
+from lab import cli, experiment, reports, services
+from servers import instances
 
 
 def run_that_ended(monkeypatch, **changed):
@@ -38,3 +39,15 @@ def test_one_that_did_not_is_no_success(changed, exit_code, said, monkeypatch):
     result = run_that_ended(monkeypatch, **changed)
     assert result.exit_code == exit_code
     assert said in " ".join(result.output.split())
+
+
+def test_neighbours_are_the_other_engines_that_live(monkeypatch):
+    running = [
+        SimpleNamespace(name="mine", engine="vllm", alive=True),
+        SimpleNamespace(name="beside", engine="triton", alive=True),
+        SimpleNamespace(name="gone", engine="triton", alive=False),
+        *(SimpleNamespace(name=name, engine=name, alive=True) for name in services.SERVICES),
+    ]
+    monkeypatch.setattr(instances, "all_instances", lambda: running)
+    monkeypatch.setattr(instances, "alive", lambda one: one.alive)
+    assert services.neighbours("mine") == ["beside"]

@@ -16,11 +16,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from servers import paths, wheelhouse
+from servers import logs, paths, wheelhouse
 from servers.contract import Device, Environment, Say
 from servers.errors import ServerError
 from servers.locks import locked, write_atomically
-from servers.readiness import log_tail
 
 _SAY_EVERY_S = 5.0
 _FORMAT = "1"
@@ -111,16 +110,15 @@ class _Steps:
                 process.wait(timeout=_SAY_EVERY_S)
                 return
             except subprocess.TimeoutExpired:
-                line = (log_tail(self.log, 1) or [""])[-1]
+                line = (logs.tail(self.log, 1) or [""])[-1]
                 self.say(f"{what}, {self.took():.0f} s: {line[:100]}")
 
     def _failure(self, what: str, code: int) -> str:
-        tail = "\n".join(f"  | {line}" for line in log_tail(self.log, 12))
         return (
             f"The environment {self.name!r} could not be built: {what} failed (uv ended with "
             f"{code}). Read the lines below (all in {self.log}); with a network or disk error put "
             "right, the same command goes on from uv's cache. Wheels of your own are found "
-            f"through PIP_FIND_LINKS.\n{tail}"
+            f"through PIP_FIND_LINKS.\n{logs.quoted(logs.tail(self.log, 12))}"
         )
 
 

@@ -25,10 +25,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from servers import asking, instances, paths, planner, starting, stopping
+from servers import asking, instances, logs, paths, planner, starting, stopping
 from servers.contract import Engine, Request, Say, Value
 from servers.errors import ServerError
-from servers.readiness import log_tail
 
 _ENDS_WITHIN_S = 15.0
 
@@ -66,10 +65,10 @@ class Job:
     def failure(self) -> ServerError:
         """What to say where the events ended without `done`: the log's last lines are in it."""
         code = self._process.wait()
-        tail = "\n".join(f"  | {text}" for text in log_tail(self.log, 12))
         return ServerError(
             f"{self.name}: the job ended (exit code {code}) before it was done. What was finished "
-            f"is kept. The last lines of its log {self.log}:\n{tail}"
+            f"is kept. The last lines of its log {self.log}:\n"
+            + logs.quoted(logs.tail(self.log, 12))
         )
 
     def _read(self, pipe: int) -> None:

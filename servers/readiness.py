@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import time
 from pathlib import Path
 
-from servers import instances, probe, processes
+from servers import instances, logs, probe, processes
 from servers.contract import Say
 from servers.errors import PortTakenError, ServerError
 from servers.instances import Instance
@@ -16,9 +14,6 @@ _POLL_S = 0.1
 # Also for one that was begun long ago by a program that is gone.
 _LEAST_WAIT_S = 10.0
 _SAY_EVERY_S = 5.0
-_TAIL_BYTES = 65536
-_ERROR = re.compile(r"\b\w*(?:Error|Exception): \S.*")
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 def wait(instance: Instance, say: Say) -> float:
@@ -42,42 +37,22 @@ def wait(instance: Instance, say: Say) -> float:
         if now >= next_words:
             _check_it_is_ours(instance)
             next_words = now + _SAY_EVERY_S
-            line = (log_tail(Path(instance.log), 1) or ["nothing logged yet"])[-1]
+            line = (logs.tail(Path(instance.log), 1) or ["nothing logged yet"])[-1]
             say(f"{instance.name}: loading, {now - began:.0f} s: {line[:120]}")
         time.sleep(_POLL_S)
     _check_it_is_ours(instance)
     return time.time() - instance.started_s
 
 
-def log_tail(log: Path, lines: int) -> list[str]:
-    """The last non-empty lines of a log, without terminal colours; fewer if there are fewer."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    # A progress bar overwrites its line: keep what it showed last.
-    shown = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return [line for line in (_ESCAPES.sub("", line).rstrip() for line in shown) if line][-lines:]
-
-
 def failed(instance: Instance, what: str) -> str:
     """What befell an instance, in words, with the first error and the last lines of its log."""
-    tail = log_tail(Path(instance.log), 15)
-    said = "\n".join(f"  | {line}" for line in tail) if tail else "  | (nothing)"
-    cause = _first_error(Path(instance.log))
+    said = logs.quoted(logs.tail(Path(instance.log), 15) or ["(nothing)"])
+    cause = logs.first_error(Path(instance.log))
     first = f"The first error in its log: {cause}. " if cause and cause not in said else ""
     return (
         f"{instance.engine} (instance {instance.name!r}) {what}. {first}The last it wrote, whole "
         f"in {instance.log}:\n{said}"
     )
-
-
-def _first_error(log: Path) -> str | None:
-    """The log's first line that names an exception: later ones often only follow from it."""
-    found = (_ERROR.search(line) for line in log_tail(log, sys.maxsize))
-    return next((match[0][:300] for match in found if match), None)
 
 
 def _check_it_is_ours(instance: Instance) -> None:

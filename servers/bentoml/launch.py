@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from servers import environments, models, probe
+from servers import environments, logs, models, probe
 from servers.contract import Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.models.build import INSIDE
@@ -116,8 +116,9 @@ def _build(request: Request, context: Path) -> None:
         raise ServerError(f"The bento {BENTO} cannot be built: {error}.") from None
     if ended.returncode != 0:
         said = [*ended.stdout.splitlines(), *ended.stderr.splitlines()][-8:]
-        last = "\n".join(f"  | {line}" for line in said)
-        raise ServerError(f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{last}")
+        raise ServerError(
+            f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{logs.quoted(said)}"
+        )
 
 
 def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:

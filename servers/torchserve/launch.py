@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from servers import models, probe, sockets
+from servers import logs, models, probe, sockets
 from servers.contract import Launch, Request, Say, Value, WarmRequest
 from servers.errors import ServerError
 from servers.locks import write_atomically
@@ -185,7 +185,7 @@ def _archive(request: Request, classifier: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ServerError(f"TorchServe's model archive cannot be made: {error}.") from None
     if ended.returncode != 0:
-        last = "\n".join(f"  | {line}" for line in ended.stderr.strip().splitlines()[-8:])
+        last = logs.quoted(ended.stderr.strip().splitlines()[-8:])
         raise ServerError(f"torch-model-archiver failed ({ended.returncode}):\n{last}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from servers.errors import ServerError
 from servers.memory import Memory
 
 Value = int | float | bool | str | tuple[int, ...] | None
@@ -96,6 +97,29 @@ class Request:
     way: Way = "environment"
     program: Path | None = None
 
+    @property
+    def interpreter(self) -> Path:
+        """The Python of its environment. Raises `ServerError` if this way of running has none."""
+        if self.python is None:
+            raise ServerError(f"{self.instance}: its environment is needed, to be run this way.")
+        return self.python
+
+    @property
+    def reachable_host(self) -> str:
+        """The address to ask a server that listens on `host`."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+
+    def number(self, knob: str) -> float:
+        """A setting that is a number. Raises `TypeError` for any other."""
+        value = self.settings[knob]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{knob} is {value!r} and no number")
+        return value
+
+    def whole(self, knob: str) -> int:
+        """A setting that is a whole number. Raises `TypeError` for one that is no number."""
+        return int(self.number(knob))
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -153,7 +177,8 @@ class Engine:
     `--model` into a checked local folder or a Hugging Face id (raises `ServerError` if it is
     neither), making the lab's own default if nothing was asked for; an engine without a model
     has no such function. `version` asks a ready instance, by its base URL, what it is. `job` is the
-    Prometheus label its `/metrics` is scraped under.
+    Prometheus label its `/metrics` is scraped under, and `metrics_lag_s` how late at most what it
+    has done is to be seen there.
 
     `ways` are the ways it can be run, in the order in which the lab tries them: `program` is its
     name on PATH, `image` its pinned Docker image. `environment_for` are the ways that need the
@@ -186,6 +211,7 @@ class Engine:
     resolve_model: Callable[[str | None, Say], str | None] | None = None
     version: Callable[[str], str | None] | None = None
     job: str = "engine"
+    metrics_lag_s: float = 0.0
     ways: tuple[Way, ...] = ("environment",)
     environment_for: tuple[Way, ...] = ("environment",)
     program: str = ""

@@ -46,7 +46,7 @@ def launch(request: Request) -> Launch:
     address = f"http://{request.host}:{request.ports['http']}"
     return Launch(
         argv=(
-            *(str(_python(request)), "-m", "bentoml", "serve", BENTO),
+            *(str(request.interpreter), "-m", "bentoml", "serve", BENTO),
             *("--host", request.host, "--port", str(request.ports["http"])),
         ),
         env={
@@ -71,7 +71,7 @@ def build_command(request: Request, context: Path) -> tuple[str, ...]:
     ]
     version = BENTO.partition(":")[2]
     return (
-        *(str(_python(request)), "-m", "bentoml", "build", str(context)),
+        *(str(request.interpreter), "-m", "bentoml", "build", str(context)),
         *("--version", version, "--output", "tag", *words),
     )
 
@@ -147,9 +147,3 @@ def _environment(workspace: Path) -> Mapping[str, str]:
         "BENTOML_DO_NOT_TRACK": "true",
         "TMPDIR": str(workspace / "tmp"),
     }
-
-
-def _python(request: Request) -> Path:
-    if request.python is None:
-        raise ValueError("BentoML needs its environment's Python")
-    return request.python

@@ -14,7 +14,7 @@ _WORKER_BYTES = 228 * MIB
 
 def memory(request: Request) -> Memory:
     """Every worker has the model for itself."""
-    workers, batch = int(str(request.settings["instances"])), request.settings["max_batch_size"]
+    workers, batch = request.whole("instances"), request.whole("max_batch_size")
     overhead = _MANAGER_BYTES + workers * _WORKER_BYTES
     how = f"process manager and {workers} × a worker; measured"
-    return Memory(classifier_memory.parts(workers, int(str(batch)), overhead, how))
+    return Memory(classifier_memory.parts(workers, batch, overhead, how))

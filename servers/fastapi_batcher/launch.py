@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from servers import paths, probe
 from servers.contract import Launch, Request, Say, WarmRequest
-from servers.errors import ServerError
 from servers.fastapi_batcher.knobs import KNOBS
 
 _MODEL = "model"
@@ -13,13 +12,11 @@ _JOBS = "jobs.sqlite3"
 
 def launch(request: Request) -> Launch:
     """Its program with a flag for each knob. Nothing is written here."""
-    if request.python is None:
-        raise ServerError("fastapi-batcher: its environment is needed.")
     settings = (word for knob in KNOBS for word in (knob.flag, str(request.settings[knob.name])))
     base_url = f"http://{request.host}:{request.ports['http']}"
     return Launch(
         argv=(
-            *(str(request.python), "-m", "servers.fastapi_batcher.inside"),
+            *(str(request.interpreter), "-m", "servers.fastapi_batcher.inside"),
             *("--host", request.host, "--port", str(request.ports["http"])),
             *("--model", str(request.workspace / _MODEL)),
             *("--jobs", str(request.workspace / _JOBS)),

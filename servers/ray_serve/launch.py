@@ -25,12 +25,10 @@ def launch(request: Request) -> Launch:
     Raises `ServerError` for a split between variants without the pipeline that has them.
     """
     _check(request)
-    if request.python is None:
-        raise ValueError("Ray Serve needs its environment's Python")
     base_url = f"http://{request.host}:{request.ports['http']}"
     return Launch(
         argv=(
-            str(request.python),
+            str(request.interpreter),
             str(HERE / "inside" / "run.py"),
             str(request.workspace / "ray.json"),
         ),

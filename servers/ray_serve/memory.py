@@ -18,7 +18,7 @@ _ROUTER_BYTES = 114 * MIB
 def memory(request: Request) -> Memory:
     """Every replica has the model for itself. Those that autoscaling may add come later."""
     settings = request.settings
-    instances, batch = (int(str(settings[k])) for k in ("instances", "max_batch_size"))
+    instances, batch = request.whole("instances"), request.whole("max_batch_size")
     classifiers = 2 if settings["pipeline"] else 1
     replicas = classifiers * instances
     overhead = _NODE_BYTES + replicas * _REPLICA_BYTES
@@ -27,7 +27,7 @@ def memory(request: Request) -> Memory:
         overhead, how = overhead + _ROUTER_BYTES, f"a router, {how}"
     parts = classifier_memory.parts(replicas, batch, overhead, how)
     if settings["autoscale"]:
-        most = max(instances, int(str(settings["max_instances"])))
+        most = max(instances, request.whole("max_instances"))
         parts += _scaled(classifiers * (most - instances), batch)
     return Memory(parts)
 

@@ -7,13 +7,15 @@ import tempfile
 from pathlib import Path
 
 from servers import docker, paths, probe
-from servers.contract import Knob, Launch, Request, Say, Value, WarmRequest
+from servers.contract import Knob, Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.tgi.knobs import KNOBS
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference:3.3.7"
 PROGRAM = "text-generation-launcher"
 COMPATIBLE = "TGI-compatible (transformers)"
+COMPATIBLE_TOTAL_TOKENS = 16384
+"""What `inside/settings.py` takes for the batch where nothing is said."""
 SERVER = Path(__file__).parent / "inside" / "serve.py"
 PORTS = {"http": 3000, "master": 29500, "prometheus": 9000}
 """Requests; torch's meeting point of several GPUs; a port TGI opens for a second `/metrics`."""
@@ -21,8 +23,6 @@ PORTS = {"http": 3000, "master": 29500, "prometheus": 9000}
 _PORT_INSIDE = 80
 _CACHE_INSIDE = "/data"
 _DRAIN_S = 5
-# What `inside/settings.py` takes where nothing is said.
-_COMPATIBLE_TOTAL_TOKENS = 16384
 # A Unix socket's path holds 107 bytes, and TGI adds the number of the shard.
 _SOCKET_PATH_BYTES = 100
 
@@ -31,7 +31,7 @@ def launch(request: Request) -> Launch:
     """The command line of the way chosen. Raises `ServerError` for settings that contradict each
     other, the way or the device."""
     _check(request)
-    base_url = f"http://{_reachable(request.host)}:{request.ports['http']}"
+    base_url = f"http://{request.reachable_host}:{request.ports['http']}"
     ours = request.way == "environment"
     argv, env = {"path": _on_path, "docker": _in_docker, "environment": _compatible}[request.way](
         request
@@ -111,10 +111,8 @@ def _in_docker(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def _compatible(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
-    if request.python is None:
-        raise ValueError("the TGI-compatible server needs its environment's Python")
     argv = (
-        *(str(request.python), str(SERVER)),
+        *(str(request.interpreter), str(SERVER)),
         *("--model-id", _model(request)),
         *("--hostname", request.host, "--port", str(request.ports["http"])),
         *(word for knob in KNOBS for word in _words(knob, request)),
@@ -160,20 +158,20 @@ def _socket(request: Request) -> Path:
 
 def _check(request: Request) -> None:
     settings = request.settings
-    longest, whole = _number(settings["max_input_tokens"]), _number(settings["max_total_tokens"])
+    longest, whole = request.number("max_input_tokens"), request.number("max_total_tokens")
     if longest >= whole:
         raise ServerError(
             f"TGI needs room for an answer: max_total_tokens ({whole:g}) must be above "
             f"max_input_tokens ({longest:g})."
         )
-    if _number(settings["max_batch_prefill_tokens"]) < longest:
+    if request.number("max_batch_prefill_tokens") < longest:
         raise ServerError(
             f"TGI computes a prompt in one prefill: max_batch_prefill_tokens "
             f"({settings['max_batch_prefill_tokens']}) must be at least max_input_tokens "
             f"({longest:g})."
         )
     total = settings["max_batch_total_tokens"]
-    if total is not None and _number(total) < whole:
+    if total is not None and request.number("max_batch_total_tokens") < whole:
         raise ServerError(
             f"TGI's batch must hold at least one request: max_batch_total_tokens ({total}) must be "
             f"at least max_total_tokens ({whole:g})."
@@ -193,9 +191,9 @@ def _check_compatible(request: Request, whole: float) -> None:
             "cuda_memory_fraction is of TGI itself; the TGI-compatible server holds what "
             "max_batch_total_tokens says: set that instead."
         )
-    if request.settings["max_batch_total_tokens"] is None and whole > _COMPATIBLE_TOTAL_TOKENS:
+    if request.settings["max_batch_total_tokens"] is None and whole > COMPATIBLE_TOTAL_TOKENS:
         raise ServerError(
-            f"The TGI-compatible server's batch holds {_COMPATIBLE_TOTAL_TOKENS} tokens unless "
+            f"The TGI-compatible server's batch holds {COMPATIBLE_TOTAL_TOKENS} tokens unless "
             f"max_batch_total_tokens is set, and max_total_tokens is {whole:g}: set both."
         )
 
@@ -213,13 +211,3 @@ def _model(request: Request) -> str:
 
 def _is_folder(model: str) -> bool:
     return Path(model).is_absolute()
-
-
-def _reachable(host: str) -> str:
-    """The address to ask a server that listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

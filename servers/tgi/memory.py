@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from servers.contract import Request, Value
+from servers.contract import Request
 from servers.memory import MIB, Memory, Part, placed
 from servers.models import facts
+from servers.tgi.launch import COMPATIBLE_TOTAL_TOKENS
 
 # Measured as PSS of the TGI-compatible server after the warm-up, less weights (transformers 5,
 # torch 2.13, two cores): 369 MiB with the tiny Llama.
 _SERVER_BYTES = 370 * MIB
-# What `inside/settings.py` takes where nothing is said.
-_COMPATIBLE_TOTAL_TOKENS = 16384
 
 
 def memory(request: Request) -> Memory:
@@ -36,7 +35,7 @@ def _kv_cache(request: Request, per_token: int | None, ours: bool) -> Part:
     if total is None and not ours:
         # It looks at its start how many tokens fit into what is free.
         return placed(request.device, "KV cache", 0, "what is free of the device at its start")
-    tokens = _COMPATIBLE_TOTAL_TOKENS if total is None else int(_number(total))
+    tokens = COMPATIBLE_TOTAL_TOKENS if total is None else request.whole("max_batch_total_tokens")
     size = None if per_token is None else tokens * per_token
     how = f"max_batch_total_tokens={tokens}" + (", as they come" if ours else "")
     return placed(request.device, "KV cache", size, how, later=ours)
@@ -48,8 +47,3 @@ def _dtype(request: Request) -> str:
         return str(asked)
     # As `inside/loading.py` chooses; TGI itself takes the model's own.
     return facts.fastest_dtype(request.device) if request.way == "environment" else "auto"
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

@@ -52,7 +52,7 @@ def launch(request: Request) -> Launch:
 
     The wrapper keeps one pid file for the whole machine and outlives or forgets its server.
     """
-    python = _python(request)
+    python = request.interpreter
     packages = _site_packages(python)
     temporary = sockets.folder(request.workspace, _SOCKET_NAME_BYTES)
     argv = (
@@ -169,7 +169,7 @@ def _archive(request: Request, classifier: Path) -> None:
     handler, *others = _SOURCES
     extra = [*others, classifier / "tokenizer.json"]
     argv = (
-        *(str(_python(request)), "-E", "-s", "-m", "model_archiver.model_packaging"),
+        *(str(request.interpreter), "-E", "-s", "-m", "model_archiver.model_packaging"),
         *("--model-name", MODEL, "--version", "1.0", "--force"),
         *("--serialized-file", str(classifier / "model.onnx")),
         *("--handler", str(handler)),
@@ -187,12 +187,6 @@ def _archive(request: Request, classifier: Path) -> None:
     if ended.returncode != 0:
         last = logs.quoted(ended.stderr.strip().splitlines()[-8:])
         raise ServerError(f"torch-model-archiver failed ({ended.returncode}):\n{last}")
-
-
-def _python(request: Request) -> Path:
-    if request.python is None:
-        raise ValueError("TorchServe needs its environment's Python")
-    return request.python
 
 
 def _site_packages(python: Path) -> Path:

@@ -15,8 +15,8 @@ _WORKER_BYTES = 326 * MIB
 
 def memory(request: Request) -> Memory:
     """Every worker has the model for itself; Java's heap grows up to `heap_mib`."""
-    workers, batch = (int(str(request.settings[k])) for k in ("instances", "max_batch_size"))
-    heap = int(str(request.settings["heap_mib"])) * MIB
+    workers, batch = request.whole("instances"), request.whole("max_batch_size")
+    heap = request.whole("heap_mib") * MIB
     parts = classifier_memory.parts(
         workers,
         batch,

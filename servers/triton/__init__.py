@@ -19,17 +19,11 @@ _HERE = Path(__file__).parent
 _PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 
 
-def _python(request: Request) -> Path:
-    if request.python is None:
-        raise ServerError("triton: its environment is needed for the models it serves.")
-    return request.python
-
-
 def launch(request: Request) -> Launch:
     """`tritonserver` on this instance's model repository. Nothing is written here."""
     if request.way == "docker":
         return image.launch(request)
-    python = _python(request)
+    python = request.interpreter
     binary = layout.find(python, os.environ, request.program)
     ports = request.ports
     base_url = _base_url(request)
@@ -94,7 +88,7 @@ def prepare(request: Request, say: Say) -> None:
     """Write the model repository, and what the server needs beside it, into the workspace."""
     models = _models(request, say)
     if request.way != "docker":
-        python = _python(request)
+        python = request.interpreter
         binary = layout.find(python, os.environ, request.program)
         say(f"{request.instance}: tritonserver {binary.why}")
         layout.lay_out(binary, python, request.workspace / "backends")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servers.contract import Request, Value
+from servers.contract import Request
 from servers.memory import MIB, Memory, Part, placed
 from servers.models import classifier_memory, facts
 from servers.triton.repository import CLASSIFIER, LLM, chosen
@@ -22,10 +22,10 @@ def memory(request: Request) -> Memory:
     models = chosen(request.settings)
     parts: tuple[Part, ...] = (Part("overhead", _SERVER_BYTES, 0, "tritonserver; measured"),)
     if CLASSIFIER in models:
-        instances = int(_number(request.settings["instances"]))
+        instances = request.whole("instances")
         parts += classifier_memory.parts(
             instances,
-            int(_number(request.settings["max_batch_size"])),
+            request.whole("max_batch_size"),
             instances * _CLASSIFIER_BYTES,
             f"{instances} × a process with onnxruntime; measured",
         )
@@ -33,7 +33,7 @@ def memory(request: Request) -> Memory:
         return Memory(parts)
     if request.way == "docker":
         asked = request.settings["gpu_memory_utilization"]
-        share = _VLLM_SHARE if asked is None else _number(asked)
+        share = _VLLM_SHARE if asked is None else request.number("gpu_memory_utilization")
         return Memory((*parts, *_image(request)), gpu_share=share)
     return Memory((*parts, *_batcher(request)))
 
@@ -53,7 +53,7 @@ def _batcher(request: Request) -> tuple[Part, ...]:
     # As the model itself chooses (`models/llm/1/loading.py`).
     asked = str(request.settings["dtype"])
     dtype = facts.fastest_dtype(request.device) if asked == "auto" else asked
-    rows, length = (int(_number(request.settings[k])) for k in ("max_num_seqs", "max_model_len"))
+    rows, length = request.whole("max_num_seqs"), request.whole("max_model_len")
     weights, per_token = found.weight_bytes(dtype), found.kv_bytes_per_token(dtype)
     kv_bytes = None if per_token is None else rows * length * per_token
     # On a CPU a row costs nothing until tokens are written to it.
@@ -76,8 +76,3 @@ def _image(request: Request) -> tuple[Part, ...]:
         Part("KV cache", 0, 0, "what is left of vLLM's share of the GPU"),
         Part("overhead", None, None, "vLLM in NVIDIA's image; not measured"),
     )
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

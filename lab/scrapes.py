@@ -3,6 +3,7 @@
 The samples are the scraped ones at their own times (a range selector), not a resampled grid.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from measure.server_metrics import SCHEMA
 
 # Prometheus holds a query's samples in memory: ask for minutes, not hours, at a time.
 CHUNK_S = 300.0
+_POLL_S = 0.1
 
 
 def collect(
@@ -32,6 +34,31 @@ def collect(
             parts.extend(_query(client, instances, edge_s, stop_s))
             edge_s = stop_s
     return to_table(parts, epoch_s)
+
+
+def wait_for(prometheus_url: str, instances: Sequence[str], since_s: float, most_s: float) -> bool:
+    """Return as soon as a scrape of each of `instances` that began after `since_s` is in.
+
+    `since_s` is wall-clock time. Returns whether it came, within `most_s` seconds; one that
+    Prometheus has never scraped is not waited for. A Prometheus that does not answer is waited
+    for as a scrape is: `collect` says what is wrong with it.
+    """
+    query = f'min(timestamp(up{{instance=~"{"|".join(instances)}"}}))'
+    deadline = time.monotonic() + most_s
+    with httpx.Client(base_url=prometheus_url, timeout=most_s) as client:
+        while time.monotonic() < deadline:
+            if _last_s(client, query) >= since_s:
+                return True
+            time.sleep(_POLL_S)
+    return False
+
+
+def _last_s(client: httpx.Client, query: str) -> float:
+    try:
+        answer = client.get("/api/v1/query", params={"query": query}).raise_for_status()
+        return float(answer.json()["data"]["result"][0]["value"][1])
+    except (httpx.HTTPError, LookupError, ValueError, TypeError):
+        return 0.0
 
 
 def _query(

@@ -39,7 +39,8 @@ DASHBOARD = Engine(
 )
 
 # They serve no model, so they are neither loaded nor named as neighbours of a measurement.
-SERVICES = ("prometheus", "exporter", "dashboard")
+EXPORTER = "exporter"
+SERVICES = ("prometheus", EXPORTER, "dashboard")
 
 
 def find(name: str) -> Engine:
@@ -61,7 +62,7 @@ def watch(say: Say) -> Instance:
 
     Says something only where one of them has to be started.
     """
-    _up_quietly("exporter", say)
+    _up_quietly(EXPORTER, say)
     return _up_quietly("prometheus", say)
 
 

@@ -22,6 +22,7 @@ ENGINE = Engine(
     launch=launch,
     knobs=KNOBS,
     metrics=METRICS,
+    metrics_lag_s=1.5,  # Its processes report once a second (`inside/run.py`).
     protocols=("classify",),
     environment=Environment(name="ray-serve", folder=HERE / "env"),
     prepare=prepare,

@@ -1,5 +1,7 @@
 """Prometheus' answers become rows of the run store."""
 
+import itertools
+
 import httpx
 import pytest
 
@@ -42,3 +44,39 @@ def test_long_runs_are_asked_for_in_pieces_that_meet(monkeypatch: pytest.MonkeyP
 def test_a_prometheus_that_is_not_there_is_said_to_be_and_the_run_is_called_safe():
     with pytest.raises(LabError, match="requests of the run are safe"):
         scrapes.collect("http://127.0.0.1:9", ["vllm"], 0.0, 1.0, 0.0)
+
+
+def test_a_scrape_is_waited_for_until_each_instance_has_one(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    # Nothing yet; then one from before; then one that began after the moment asked for.
+    answers = iter(([], [99.5], [100.5]))
+
+    def prometheus(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query"])
+        result = [{"metric": {}, "value": [1.0, str(at_s)]} for at_s in next(answers)]
+        return httpx.Response(200, json={"data": {"result": result}})
+
+    _served_by(monkeypatch, prometheus)
+    assert scrapes.wait_for("http://127.0.0.1:1", ["vllm", "exporter"], 100.0, 5.0)
+    assert len(asked) == 3
+    assert asked[0] == 'min(timestamp(up{instance=~"vllm|exporter"}))'
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_scrape_that_does_not_come_is_waited_for_no_longer_than_asked(
+    monkeypatch: pytest.MonkeyPatch, status: int
+):
+    clock = itertools.count()
+    monkeypatch.setattr(scrapes.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(scrapes.time, "sleep", lambda _seconds: None)
+    _served_by(monkeypatch, lambda _request: httpx.Response(status, json={"data": {"result": []}}))
+    assert not scrapes.wait_for("http://127.0.0.1:1", ["vllm"], 100.0, 5.0)
+
+
+def _served_by(monkeypatch: pytest.MonkeyPatch, answer) -> None:
+    real = httpx.Client
+    monkeypatch.setattr(
+        scrapes.httpx,
+        "Client",
+        lambda **more: real(**more, transport=httpx.MockTransport(answer)),
+    )

@@ -31,7 +31,7 @@ from measure.summary import sample
 from measure.warmup import Warmup
 from notebooks import figures
 from notebooks.pictures import show
-from servers import instances, knobs, supervisor
+from servers import instances, knobs, stopping, supervisor
 from servers.contract import Value
 from servers.instances import Instance
 from servers.paths import ROOT
@@ -231,8 +231,8 @@ def down(*these: Instance) -> None:
     """Stop what this notebook started, or of that only `these`; what ran before it goes on."""
     asked = {one.name for one in these}
     chosen = [name for name in reversed(_started) if name in asked or not these]
+    stopping.stop_all(chosen, say=_quiet)
     for name in chosen:
-        supervisor.down(name, say=_quiet)
         print(f"$ lab down {name}")
         _started.remove(name)
     if not chosen:

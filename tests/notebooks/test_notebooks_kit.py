@@ -107,7 +107,7 @@ def test_long_log_lines_of_an_engine_are_cut(capsys):
 def test_stopping_stops_what_the_notebook_started_and_nothing_else(monkeypatch, capsys):
     stopped = []
     monkeypatch.setattr(kit, "_started", ["prometheus", "vllm"])
-    monkeypatch.setattr(kit.supervisor, "down", lambda name, say: stopped.append(name))
+    monkeypatch.setattr(kit.stopping, "stop_all", lambda names, say: stopped.extend(names))
     kit.down()
     assert stopped == ["vllm", "prometheus"]
     kit.down()
@@ -125,7 +125,25 @@ def test_static_picture_is_a_png_with_its_words(shown):
     assert metadata["image/png"]["alt"] == "three points"
 
 
+def test_figures_in_a_row_are_drawn_by_one_program_which_ends_and_is_started_anew():
+    first = pictures.png(go.Figure(go.Scatter(y=[1, 3, 2])))
+    if first is None:
+        pytest.skip("no Chromium here")
+    (drawing,) = pictures._drawing
+    other = pictures.png(go.Figure(go.Scatter(y=[3, 1, 2])))
+    assert pictures._drawing == [drawing]
+    assert other.startswith(b"\x89PNG") and other != first
+    # It has ended by itself, as it does when nothing is drawn for some seconds.
+    pictures._kill(drawing)
+    drawing.wait()
+    assert pictures.png(go.Figure(go.Scatter(y=[1, 3, 2]))) == first
+    (anew,) = pictures._drawing
+    pictures.stop_drawing()
+    assert anew.returncode == 0
+
+
 def test_words_stand_where_no_browser_can_draw(shown, monkeypatch, capsys):
+    pictures.stop_drawing()
     monkeypatch.setenv("BROWSER_PATH", "/nonexistent/chromium")
     pictures.show(go.Figure(), "an empty plot")
     assert shown == []

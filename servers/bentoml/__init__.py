@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from servers.bentoml.knobs import KNOBS
-from servers.bentoml.launch import launch, prepare, version, warm_requests
+from servers.bentoml.launch import launch, prepare, version
 from servers.bentoml.memory import memory
 from servers.bentoml.metrics import METRICS
 from servers.contract import Engine, Environment
+from servers.models.classifier import warm_requests
 
 ENGINE = Engine(
     name="bentoml",

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from servers import environments, logs, models, probe
-from servers.contract import Launch, Request, Say, WarmRequest
+from servers.contract import Launch, Request, Say
 from servers.errors import ServerError
 from servers.models.build import INSIDE
-from servers.models.classifier import EXAMPLES
 
 BENTO = "classifier:lab"
 _HERE = Path(__file__).parent / "inside"
@@ -119,11 +118,6 @@ def _build(request: Request, context: Path) -> None:
         raise ServerError(
             f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{logs.quoted(said)}"
         )
-
-
-def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """The classifier's examples."""
-    return tuple(WarmRequest("/classify", body) for body in EXAMPLES)
 
 
 def version(base_url: str) -> str | None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from servers.contract import Engine, Environment
 from servers.fastapi_batcher.knobs import KNOBS
-from servers.fastapi_batcher.launch import launch, prepare, version, warm_requests
+from servers.fastapi_batcher.launch import launch, prepare, version
 from servers.fastapi_batcher.memory import memory
 from servers.fastapi_batcher.metrics import METRICS
+from servers.models.classifier import warm_requests
 
 ENGINE = Engine(
     name="fastapi-batcher",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from servers import paths, probe
-from servers.contract import Launch, Request, Say, WarmRequest
+from servers import models, paths, probe
+from servers.contract import Launch, Request, Say
 from servers.fastapi_batcher.knobs import KNOBS
+from servers.models.build import INSIDE
 
 _MODEL = "model"
 _JOBS = "jobs.sqlite3"
@@ -23,7 +24,7 @@ def launch(request: Request) -> Launch:
             *settings,
         ),
         env={
-            "PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'servers' / 'models' / 'inside'}",
+            "PYTHONPATH": f"{paths.ROOT}:{INSIDE}",
             "TOKENIZERS_PARALLELISM": "false",
             "ORT_DISABLE_TELEMETRY": "1",
         },
@@ -38,9 +39,6 @@ def launch(request: Request) -> Launch:
 
 def prepare(request: Request, say: Say) -> None:
     """Have the classifier made, and linked where the program looks for it."""
-    # Here, and not above: the application imports this package without the lab's libraries.
-    from servers import models
-
     link = request.workspace / _MODEL
     link.unlink(missing_ok=True)
     link.symlink_to(models.classifier(say))
@@ -51,12 +49,3 @@ def version(base_url: str) -> str | None:
     document = probe.get_json(f"{base_url}/")
     found = document.get("version") if isinstance(document, dict) else None
     return found if isinstance(found, str) else None
-
-
-def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """A short and a long text as token ids, and one that the server tokenizes."""
-    return (
-        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2016), 102]}),
-        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2126), 102]}),
-        WarmRequest("/classify", {"text": "A warm-up that is a pleasure to read."}),
-    )

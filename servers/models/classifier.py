@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from servers.contract import Request, WarmRequest
 from servers.models.build import build
 
 NAME = "sentiment-minilm"
-
-EXAMPLES: tuple[dict[str, object], ...] = (
-    {"input_ids": [101, *range(2000, 2016), 102]},
-    {"input_ids": [101, *range(2000, 2126), 102]},
-    {"text": "A warm-up that is a pleasure to read."},
-)
-"""What its servers may be asked: a short and a long text as token ids, and one as it is."""
 
 
 def classifier(say: Callable[[str], object] = print) -> Path:
@@ -25,3 +19,12 @@ def classifier(say: Callable[[str], object] = print) -> Path:
     so padding does not change an answer. `card.json` has the measured held-out accuracy.
     """
     return build(NAME, "train_classifier.py", say)
+
+
+def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
+    """For a server of it at `/classify`: a short and a long text as token ids, and one as it is."""
+    return (
+        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2016), 102]}),
+        WarmRequest("/classify", {"input_ids": [101, *range(2000, 2126), 102]}),
+        WarmRequest("/classify", {"text": "A warm-up that is a pleasure to read."}),
+    )

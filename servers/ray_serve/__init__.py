@@ -1,8 +1,9 @@
 """Ray Serve: replicas of Python classes that batch, scale and call each other, on a Ray node."""
 
 from servers.contract import Engine, Environment
+from servers.models.classifier import warm_requests
 from servers.ray_serve.knobs import KNOBS
-from servers.ray_serve.launch import HERE, launch, prepare, version, warm_requests
+from servers.ray_serve.launch import HERE, launch, prepare, version
 from servers.ray_serve.memory import memory
 from servers.ray_serve.metrics import METRICS
 

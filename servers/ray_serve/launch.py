@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 from servers import models, probe, sockets
-from servers.contract import Launch, Request, Say, WarmRequest
+from servers.contract import Launch, Request, Say
 from servers.errors import ServerError
 from servers.locks import write_atomically
 from servers.models.build import INSIDE
-from servers.models.classifier import EXAMPLES
 
 HERE = Path(__file__).parent
 # Below Ray's temporary folder: `session/sockets/plasma_store` is the longest.
@@ -61,11 +60,6 @@ def configuration(request: Request, classifier: Path) -> str:
         "settings": dict(request.settings),
     }
     return json.dumps(document, indent=1)
-
-
-def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """The classifier's examples."""
-    return tuple(WarmRequest("/classify", example) for example in EXAMPLES)
 
 
 def version(base_url: str) -> str | None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from servers.contract import Engine, Environment
+from servers.models.classifier import warm_requests
 from servers.torchserve.knobs import KNOBS
-from servers.torchserve.launch import MODEL, launch, prepare, version, warm_requests
+from servers.torchserve.launch import MODEL, launch, prepare, version
 from servers.torchserve.memory import memory
 from servers.torchserve.metrics import METRICS
 

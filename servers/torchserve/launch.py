@@ -10,11 +10,10 @@ from pathlib import Path
 import yaml
 
 from servers import logs, models, probe, sockets
-from servers.contract import Launch, Request, Say, Value, WarmRequest
+from servers.contract import Launch, Request, Say, Value
 from servers.errors import ServerError
 from servers.locks import write_atomically
 from servers.models.build import INSIDE
-from servers.models.classifier import EXAMPLES
 from servers.torchserve import java, metrics
 
 MODEL = "classify"
@@ -143,11 +142,6 @@ def model_configuration(settings: Mapping[str, Value]) -> str:
         },
         sort_keys=False,
     )
-
-
-def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
-    """The classifier's examples."""
-    return tuple(WarmRequest(f"/{MODEL}", example) for example in EXAMPLES)
 
 
 def version(base_url: str) -> str | None:

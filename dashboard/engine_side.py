@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -67,7 +66,9 @@ def engine_lines(
         for metric in metrics:
             if metric.concept != concept or metric.kind != "histogram":
                 continue
-            gained = histogram_increase(series, metric.name, window.start_s, window.end_s)
+            gained = histogram_increase(
+                series, metric.name, window.start_s, window.end_s, metric.selector
+            )
             if gained is not None and gained.count > 0:
                 found += _lines(title, metric, gained, summary.get(quantity or "") or {})
     return found
@@ -109,20 +110,10 @@ def mean_batches(
             names = f"{metric.name}_sum", f"{metric.name}_count"
         else:
             names = metric.name, counted.name
-        total, batches = (_gained(series, name, metric, window) for name in names)
+        total, batches = (
+            counter_increase(series, name, window.start_s, window.end_s, metric.selector) or 0.0
+            for name in names
+        )
         if batches:
             found.append((title, total / batches))
     return found
-
-
-def _gained(series: pa.Table, name: str, metric: Metric, window: Window) -> float:
-    """What a counter gained in the window, over the series that carry the metric's concept."""
-    choices = [
-        [(label, value) for value in ((values,) if isinstance(values, str) else values)]
-        for label, values in metric.selector.items()
-    ]
-    gains = (
-        counter_increase(series, name, window.start_s, window.end_s, dict(match))
-        for match in product(*choices)
-    )
-    return sum(gain for gain in gains if gain is not None)

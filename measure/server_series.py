@@ -1,7 +1,8 @@
 """What an engine's own Prometheus series say about a stretch of a run. Pure.
 
 Everything reads the rows of `server_metrics.parquet`: `t_s`, `metric`, `labels`, `value`. Series of
-one family that differ in labels the caller did not ask for are added up.
+one family that differ in labels the caller did not ask for are added up. A match gives a label the
+value, or the values, that it may have.
 """
 
 import math
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Floats = npt.NDArray[np.float64]
+Match = Mapping[str, str | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,25 @@ class HistogramIncrease:
 
 
 def series(
-    table: pa.Table, metric: str, match: Mapping[str, str] | None = None
+    table: pa.Table, metric: str, match: Match | None = None
 ) -> dict[tuple[tuple[str, str], ...], tuple[Floats, Floats]]:
-    """Each series of `metric` whose labels contain `match`: labels -> (times_s, values)."""
-    wanted = dict(match or {})
+    """Each series of `metric` whose labels fit `match`: labels -> (times_s, values)."""
+    wanted = {
+        label: (values,) if isinstance(values, str) else values
+        for label, values in (match or {}).items()
+    }
     rows = table.filter(pc.equal(table["metric"], metric))
-    times = rows["t_s"].to_numpy()
-    values = rows["value"].to_numpy()
+    times_s = rows["t_s"].to_numpy()
+    samples = rows["value"].to_numpy()
     members: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for index, pairs in enumerate(rows["labels"].to_pylist()):
-        if wanted.items() <= dict(pairs).items():
+        has = dict(pairs)
+        if all(has.get(label) in choices for label, choices in wanted.items()):
             members.setdefault(tuple(sorted(pairs)), []).append(index)
     found = {}
-    for labels, where in members.items():
-        order = np.argsort(times[where], kind="stable")
-        found[labels] = (times[where][order], values[where][order])
+    for key, where in members.items():
+        order = np.argsort(times_s[where], kind="stable")
+        found[key] = (times_s[where][order], samples[where][order])
     return found
 
 
@@ -73,7 +79,7 @@ def counter_increase(
     metric: str,
     start_s: float,
     end_s: float,
-    match: Mapping[str, str] | None = None,
+    match: Match | None = None,
 ) -> float | None:
     """The increase of a counter, summed over its series; `None` if there is no such series."""
     gains = [increase(t, v, start_s, end_s) for t, v in series(table, metric, match).values()]
@@ -86,7 +92,7 @@ def histogram_increase(
     metric: str,
     start_s: float,
     end_s: float,
-    match: Mapping[str, str] | None = None,
+    match: Match | None = None,
 ) -> HistogramIncrease | None:
     """What the histogram `metric` gained, summed over its series; `None` if it is not there."""
     cumulative: dict[float, float] = {}

@@ -111,6 +111,29 @@ def test_a_mean_is_left_out_where_an_engine_makes_the_sum_up_from_its_buckets(
         assert line.bounds is not None
 
 
+def test_an_engine_s_histogram_counts_only_what_carries_its_concept(tmp_path: Path) -> None:
+    """The probes of its health go through the same histogram, and are no load."""
+    write_run(tmp_path, "a", records(1200))
+    observed = {"/classify": (0.0, 80.0, 40.0), "/version": (900.0, 900.0, 0.9)}
+    rows = [
+        (t_s, name, [("route", route), *bucket], value if t_s else 0.0)
+        for route, (below, count, total_s) in observed.items()
+        for name, bucket, value in (
+            ("x_bucket", [("le", "0.01")], below),
+            ("x_bucket", [("le", "+Inf")], count),
+            ("x_sum", [], total_s),
+            ("x_count", [], count),
+        )
+        for t_s in (0.0, 59.0)
+    ]
+    table = pa.table([list(one) for one in zip(*rows, strict=True)], schema=server_metrics.SCHEMA)
+    run = _load(tmp_path / "a").run
+    for routes in ("/classify", ("/classify", "/predict")):
+        metric = Metric("e2e", "x", "histogram", "s", "", selector={"route": routes})
+        for line in engine_side.engine_lines(table, [metric], run.window, run.summary):
+            assert (line.bounds.lower, line.mean_s) == (0.01, 0.5)
+
+
 def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path) -> None:
     write_run(tmp_path, "a", records(1200))
     engine = ENGINES["vllm"]

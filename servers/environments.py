@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from servers import logs, paths, wheelhouse
@@ -23,6 +23,11 @@ from servers.locks import locked, write_atomically
 
 _SAY_EVERY_S = 5.0
 _FORMAT = "1"
+# Of the user's own Python: they would leak into an isolated one.
+_NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
+# onnxruntime, which several engines compute with, else sends what it does to its makers, and keeps
+# a number of this machine in the user's home for it.
+_TELEMETRY_OFF = {"DO_NOT_TRACK": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def ensure(environment: Environment, device: Device, say: Say) -> Path:
@@ -60,6 +65,46 @@ def find_uv() -> str:
             "`make uv` puts it there; `pip install uv` does as well."
         )
     return found
+
+
+def site_packages(python: Path) -> Path | None:
+    """The packages of the environment whose interpreter is `python`; `None` if it is of none."""
+    found = sorted(python.parent.parent.glob("lib/python3.*/site-packages"))
+    return found[0] if found else None
+
+
+def variables() -> dict[str, str]:
+    """The user's environment variables for a program of an isolated environment.
+
+    Without those that are of the user's own Python, and with telemetry off.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    return kept | _TELEMETRY_OFF
+
+
+def run(
+    what: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
+) -> None:
+    """Run a program of an environment that makes `what`, to its end.
+
+    Raises `ServerError` with the last lines it wrote if it fails, or takes longer.
+    """
+    try:
+        ended = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={**variables(), **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerError(f"{what} cannot be made: {error}.") from None
+    if ended.returncode != 0:
+        said = [*ended.stdout.splitlines(), *ended.stderr.splitlines()][-8:]
+        raise ServerError(f"Making {what} failed ({ended.returncode}):\n{logs.quoted(said)}")
 
 
 class _Steps:

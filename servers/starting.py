@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from servers import instances, paths, ports, stopping
+from servers import environments, instances, paths, ports, stopping
 from servers.contract import Engine, Launch, Request, Say
 from servers.errors import ServerError
 from servers.instances import Instance
@@ -19,11 +18,6 @@ from servers.locks import write_atomically
 from servers.processes import MARK
 
 _KEPT_LOGS = 3
-# Of the user's own Python: they would leak into an engine's isolated one.
-_NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
-# onnxruntime, which several engines compute with, else sends what it does to its makers, and keeps
-# a number of this machine in the user's home for it.
-_TELEMETRY_OFF = {"DO_NOT_TRACK": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def start(
@@ -69,10 +63,6 @@ def spawn(
     pass_fds: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     """A process in a session of its own that carries `mark` and writes to `log`."""
-    environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED_ON}
-    environment.update(_TELEMETRY_OFF)
-    environment.update(env)
-    environment[MARK] = mark
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,
@@ -80,7 +70,7 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env=environment,
+            env={**environments.variables(), **env, MARK: mark},
             start_new_session=True,
             pass_fds=pass_fds,
         )

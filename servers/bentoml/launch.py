@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from servers import environments, logs, models, probe
+from servers import environments, models, probe
 from servers.contract import Launch, Request, Say
-from servers.errors import ServerError
 from servers.models.build import INSIDE
 
 BENTO = "classifier:lab"
@@ -100,24 +98,13 @@ def prepare(request: Request, say: Say) -> None:
 def _build(request: Request, context: Path) -> None:
     # BentoML looks for uv, and without one would install it.
     uv = str(Path(environments.find_uv()).parent)
-    environment = {
-        **os.environ,
+    env = {
         **_environment(request.workspace),
-        "ORT_DISABLE_TELEMETRY": "1",
         "PATH": os.pathsep.join([uv, os.environ.get("PATH", "")]),
     }
-    try:
-        ended = subprocess.run(
-            build_command(request, context), cwd=context, env=environment,
-            capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerError(f"The bento {BENTO} cannot be built: {error}.") from None
-    if ended.returncode != 0:
-        said = [*ended.stdout.splitlines(), *ended.stderr.splitlines()][-8:]
-        raise ServerError(
-            f"`bentoml build` of {BENTO} failed ({ended.returncode}):\n{logs.quoted(said)}"
-        )
+    environments.run(
+        f"the bento {BENTO}", build_command(request, context), context, env, _BUILD_TIMEOUT_S
+    )
 
 
 def version(base_url: str) -> str | None:

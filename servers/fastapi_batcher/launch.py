@@ -26,7 +26,6 @@ def launch(request: Request) -> Launch:
         env={
             "PYTHONPATH": f"{paths.ROOT}:{INSIDE}",
             "TOKENIZERS_PARALLELISM": "false",
-            "ORT_DISABLE_TELEMETRY": "1",
         },
         base_url=base_url,
         ready_url=f"{base_url}/health",

@@ -7,7 +7,6 @@ What is made lies in `servers.paths.models()/<name>`. A stamp inside it says wha
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -75,12 +74,7 @@ def _run(name: str, python: Path, script: Path, folder: Path, lock: int, say: Sa
     The lock goes along: if we are killed, it is held until the script has ended as well.
     `-E -s` keeps the caller's `PYTHONPATH` and user packages out of the isolated environment.
     """
-    env = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "ORT_DISABLE_TELEMETRY": "1",
-    }
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
         process = subprocess.Popen(
             [python, "-E", "-s", script, folder],
@@ -88,7 +82,7 @@ def _run(name: str, python: Path, script: Path, folder: Path, lock: int, say: Sa
             stderr=stderr,
             stdin=subprocess.DEVNULL,
             text=True,
-            env=env,
+            env={**environments.variables(), **offline},
             pass_fds=(lock,),
         )
         try:

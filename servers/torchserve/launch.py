@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from servers import logs, models, probe, sockets
+from servers import environments, models, probe, sockets
 from servers.contract import Launch, Request, Say, Value
-from servers.errors import ServerError
 from servers.locks import write_atomically
 from servers.models.build import INSIDE
 from servers.torchserve import java, metrics
@@ -52,7 +50,7 @@ def launch(request: Request) -> Launch:
     The wrapper keeps one pid file for the whole machine and outlives or forgets its server.
     """
     python = request.interpreter
-    packages = _site_packages(python)
+    packages = environments.site_packages(python) or python.parent.parent / "lib/site-packages"
     temporary = sockets.folder(request.workspace, _SOCKET_NAME_BYTES)
     argv = (
         str(java.find() or "java"),
@@ -172,18 +170,4 @@ def _archive(request: Request, classifier: Path) -> None:
         *("--export-path", str(store), "--archive-format", "zip-store"),
     )
     with tempfile.TemporaryDirectory(dir=request.workspace, prefix=".archive.") as temporary:
-        try:
-            ended = subprocess.run(
-                argv, cwd=temporary, capture_output=True, text=True, timeout=300, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ServerError(f"TorchServe's model archive cannot be made: {error}.") from None
-    if ended.returncode != 0:
-        last = logs.quoted(ended.stderr.strip().splitlines()[-8:])
-        raise ServerError(f"torch-model-archiver failed ({ended.returncode}):\n{last}")
-
-
-def _site_packages(python: Path) -> Path:
-    """Where TorchServe is installed, below the environment of `python`."""
-    found = sorted(python.parent.parent.glob("lib/python3.*/site-packages"))
-    return found[0] if found else python.parent.parent / "lib" / "site-packages"
+        environments.run("TorchServe's model archive", argv, Path(temporary), {}, timeout_s=300)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from servers import environments
 from servers.errors import ServerError
 
 CHOICE = "SERVING_LAB_TRITONSERVER"
@@ -68,13 +69,13 @@ def site_packages(python: Path) -> Path:
 
     Raises `ServerError` if there are none.
     """
-    found = sorted(python.parent.parent.glob("lib/python3.*/site-packages"))
-    if not found:
+    found = environments.site_packages(python)
+    if found is None:
         raise ServerError(
             f"{python} does not belong to a virtual environment (no lib/python3.*/site-packages "
             "beside it), so Triton's models would find none of their packages."
         )
-    return found[0]
+    return found
 
 
 @dataclass(frozen=True)

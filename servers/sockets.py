@@ -13,6 +13,11 @@ from servers.errors import ServerError
 PATH_BYTES = 107
 
 
+def fit(folder: Path, name_bytes: int) -> bool:
+    """Whether a socket whose name below `folder` takes `name_bytes` may have its path there."""
+    return len(bytes(folder)) + 1 + name_bytes <= PATH_BYTES
+
+
 def folder(workspace: Path, name_bytes: int) -> Path:
     """Where an instance may put sockets whose names below the folder take `name_bytes`.
 
@@ -20,7 +25,7 @@ def folder(workspace: Path, name_bytes: int) -> Path:
     files, which `cleanup` removes.
     """
     inside = workspace / "tmp"
-    if len(bytes(inside)) + 1 + name_bytes <= PATH_BYTES:
+    if fit(inside, name_bytes):
         return inside
     digest = hashlib.sha256(bytes(workspace)).hexdigest()[:8]
     return Path(tempfile.gettempdir()) / f"lab-{digest}"

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from servers import docker, paths, probe
+from servers import docker, paths, probe, sockets
 from servers.contract import Knob, Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.tgi.knobs import KNOBS
@@ -23,8 +23,8 @@ PORTS = {"http": 3000, "master": 29500, "prometheus": 9000}
 _PORT_INSIDE = 80
 _CACHE_INSIDE = "/data"
 _DRAIN_S = 5
-# A Unix socket's path holds 107 bytes, and TGI adds the number of the shard.
-_SOCKET_PATH_BYTES = 100
+# `shard` and the number that TGI adds to it.
+_SOCKET_NAME_BYTES = 12
 
 
 def launch(request: Request) -> Launch:
@@ -150,7 +150,7 @@ def hub_cache() -> Path:
 def _socket(request: Request) -> Path:
     """What the shards' sockets are called, in the workspace unless its path is too long."""
     path = request.workspace / "shard"
-    if len(bytes(path)) <= _SOCKET_PATH_BYTES:
+    if sockets.fit(request.workspace, _SOCKET_NAME_BYTES):
         return path
     digest = hashlib.sha256(bytes(path)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"serving-lab-{digest}"

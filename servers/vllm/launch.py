@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from servers import paths, probe
+from servers import paths, probe, sockets
 from servers.contract import Knob, Launch, OfflineLaunch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.vllm.knobs import KNOBS
@@ -15,9 +15,8 @@ from servers.vllm.metrics import HISTOGRAM_BUCKETS
 DRAIN_S = 5
 # The longest and the shortest ending of the text so far that is looked for in it.
 NGRAM = {"method": "ngram", "prompt_lookup_max": 4, "prompt_lookup_min": 2}
-# A Unix socket's path holds 107 bytes; vLLM names its sockets by a UUID, Python by up to 31 bytes.
-SOCKET_PATH_BYTES = 107
-SOCKET_NAME_BYTES = 40
+# vLLM names its sockets by a UUID, Python by up to 31 bytes.
+_SOCKET_NAME_BYTES = 39
 
 
 def launch(request: Request) -> Launch:
@@ -168,5 +167,4 @@ def _env(request: Request) -> dict[str, str]:
 def _temporary(request: Request) -> Path | None:
     """The instance's own folder for sockets, unless its path is too long for a socket."""
     folder = request.workspace / "tmp"
-    fits = len(bytes(folder)) + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
-    return folder if fits else None
+    return folder if sockets.fit(folder, _SOCKET_NAME_BYTES) else None

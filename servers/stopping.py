@@ -14,7 +14,7 @@ from servers import instances, paths, processes, targets
 from servers.contract import Say
 from servers.errors import ServerError
 from servers.instances import Instance
-from servers.locks import locked
+from servers.locks import locked, write_atomically
 from servers.processes import Member
 
 _POLL_S = 0.1
@@ -67,6 +67,8 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
         began = time.monotonic()
         say(f"{name}: stopping {len(found)} process{'es' if len(found) > 1 else ''}")
         living = _living(instance, found)
+        if instance is not None:
+            _note_stop(instance)
         _end(instance, found, living)
         _check_gone(name, living())
         say(f"{name}: stopped after {time.monotonic() - began:.1f} s")
@@ -80,6 +82,28 @@ def stop(name: str, instance: Instance | None, say: Say) -> bool:
     with locked(paths.instances() / ".lock"):
         forget(name, instance)
     return bool(found)
+
+
+def was_stopped(instance: Instance) -> bool:
+    """Whether somebody has begun to stop this very start, or has done it."""
+    current = load_or_none(instance.name)
+    if current is None or current.started_s != instance.started_s:
+        return True
+    try:
+        return _note(instance.name).read_text(encoding="utf-8") == str(instance.started_s)
+    except OSError:
+        return False
+
+
+def _note_stop(instance: Instance) -> None:
+    """For who waits for it to be ready: it ends because it is stopped."""
+    # On a full disk it must be possible to stop, too.
+    with contextlib.suppress(OSError):
+        write_atomically(_note(instance.name), str(instance.started_s))
+
+
+def _note(name: str) -> Path:
+    return paths.instances() / f".{name}.stopping"
 
 
 def _clean_up(command: Sequence[str]) -> None:
@@ -115,6 +139,7 @@ def forget(name: str, instance: Instance | None) -> None:
     if current is not None and instance is None:
         return
     instances.state_file(name).unlink(missing_ok=True)
+    _note(name).unlink(missing_ok=True)
     targets.remove(name)
 
 

@@ -107,13 +107,19 @@ def _up(
         )
         return _warmed(engine, asked, instance, say) if warm else instance
     except BaseException as error:
-        if not isinstance(error, ServerError):
+        ours = isinstance(error, ServerError)
+        stopped = ours and stopping.was_stopped(instance)
+        if not ours:
             say(f"{instance.name}: interrupted; stopping what was started")
         try:
             stopping.stop(instance.name, instance, say=lambda _: None)
         except ServerError as left:
             # Why the start failed matters more than what it left behind.
             say(str(left))
+        if stopped:
+            raise ServerError(
+                f"{instance.name!r} was stopped while it started, by `lab down` or another program."
+            ) from error
         raise
 
 

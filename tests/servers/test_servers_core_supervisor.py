@@ -298,6 +298,16 @@ def test_ctrl_c_while_it_loads_stops_what_was_started(lab_home):
     assert instances.names() == []
 
 
+def test_up_of_what_is_stopped_while_it_loads_says_so(lab_home):
+    program = start_elsewhere(lab_home, behaviour="never", children=2)
+    assert eventually(lambda: len(processes_of(lab_home)) >= 2)
+    assert supervisor.down("standin", say=quiet) == ["standin"]
+    _, errors = program.communicate(timeout=60)
+    assert program.returncode != 0
+    assert "'standin' was stopped while it started, by `lab down`" in errors.splitlines()[-1]
+    assert not list(paths.instances().glob("*standin*"))
+
+
 def test_kill_9_of_up_while_it_loads_leaves_an_instance_that_is_known(lab_home):
     program = start_elsewhere(lab_home, behaviour="never", children=2)
     assert eventually(lambda: len(processes_of(lab_home)) >= 2)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -165,3 +166,13 @@ def test_a_warm_up_survives_the_state_file():
     report = WarmUp(4, 1.5, False, (WarmKind("/a", (0.5, 0.1)), WarmKind("/b", (0.2, 0.2))))
     assert WarmUp.from_json(json.loads(json.dumps(asdict(report)))) == report
     assert (report.kinds[0].first_s, report.kinds[0].last_s) == (0.5, 0.3)
+
+
+def test_up_of_what_is_stopped_while_it_warms_up_says_so(lab_home):
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(up, said.append, behaviour="never settles")
+        assert eventually(lambda: any("warming up" in line for line in said))
+        assert supervisor.down("standin", say=lambda _: None) == ["standin"]
+        with pytest.raises(ServerError, match=r"'standin' was stopped while it started"):
+            starting.result(timeout=60)

@@ -9,6 +9,7 @@ from pathlib import Path
 from servers import docker, paths, probe, sockets
 from servers.contract import Knob, Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
+from servers.models.build import INSIDE
 from servers.tgi.knobs import KNOBS
 
 IMAGE = "ghcr.io/huggingface/text-generation-inference:3.3.7"
@@ -118,6 +119,7 @@ def _compatible(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
         *(word for knob in KNOBS for word in _words(knob, request)),
     )
     env = {
+        "PYTHONPATH": str(INSIDE / "serving"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",

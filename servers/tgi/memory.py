@@ -45,5 +45,5 @@ def _dtype(request: Request) -> str:
     asked = request.settings["dtype"]
     if asked is not None:
         return str(asked)
-    # As `inside/loading.py` chooses; TGI itself takes the model's own.
+    # As `models/inside/serving/generating.py` chooses; TGI itself takes the model's own.
     return facts.fastest_dtype(request.device) if request.way == "environment" else "auto"

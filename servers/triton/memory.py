@@ -50,7 +50,7 @@ def _batcher(request: Request) -> tuple[Part, ...]:
     found = facts.read(request.model)
     if found is None:
         return placed(request.device, "weights", None, facts.unknown(request.model)), overhead
-    # As the model itself chooses (`models/llm/1/loading.py`).
+    # As the model itself chooses (`choose_dtype` in `servers/models/inside/serving`).
     asked = str(request.settings["dtype"])
     dtype = facts.fastest_dtype(request.device) if asked == "auto" else asked
     rows, length = request.whole("max_num_seqs"), request.whole("max_model_len")

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from servers.contract import Device, Value
+from servers.models.build import INSIDE
 from servers.triton import pbtxt
 from servers.triton.repository import CLASSIFIER, LLM, Model, chosen
 
 _SOURCES = Path(__file__).parent / "models"
+_GENERATING = INSIDE / "serving" / "generating.py"
 LLM_KNOBS = (
     "max_num_seqs",
     "max_num_batched_tokens",
@@ -40,7 +42,8 @@ def models(
 
 def _code(name: str) -> dict[str, Path]:
     own, shared = (_SOURCES / name / "1").glob("*.py"), (_SOURCES / "shared").glob("*.py")
-    return {f"1/{path.name}": path for path in sorted([*own, *shared])}
+    generating = [_GENERATING] if name == LLM else []
+    return {f"1/{path.name}": path for path in sorted([*own, *shared, *generating])}
 
 
 def classifier_config(settings: Mapping[str, Value]) -> str:

@@ -1,9 +1,9 @@
 """The language model and its tokenizer, from a local folder or a Hugging Face id."""
 
-import os
 from dataclasses import dataclass
 
 import torch
+from generating import choose_dtype, stop_ids
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 
@@ -36,28 +36,6 @@ def load(name, dtype):
         model=model.eval().to(device),
         tokenizer=tokenizer,
         device=device,
-        stop_ids=_stop_ids(model, tokenizer),
+        stop_ids=stop_ids(model, tokenizer),
         special_ids=frozenset(tokenizer.all_special_ids),
     )
-
-
-def choose_dtype(asked, device):
-    """`asked`, or for `auto`: bfloat16 where the hardware multiplies it, else float32."""
-    if asked != "auto":
-        return getattr(torch, asked)
-    native = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def cores():
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def _stop_ids(model, tokenizer):
-    """Tokens that end an answer: the generation configuration's, else the tokenizer's."""
-    ids = model.generation_config.eos_token_id
-    if ids is None:
-        ids = tokenizer.eos_token_id
-    found = ids if isinstance(ids, list) else [ids]
-    return frozenset(one for one in found if one is not None)

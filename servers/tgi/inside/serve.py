@@ -12,8 +12,9 @@ import torch
 import transformers
 import uvicorn
 from engine import Engine
+from generating import cores
 from infer import Infer
-from loading import cores, load
+from loading import load
 from metrics_out import Metrics
 from routes import Routes
 from waiting import Waiting

@@ -15,7 +15,8 @@ import torch
 import triton_python_backend_utils as pb_utils
 from answer import Answer, fail
 from batcher import Batcher, Sequence
-from loading import cores, load
+from generating import cores
+from loading import load
 from metrics_out import Metrics
 from numpy_check import require_numpy_1
 from requests_in import Asked, BadRequest, Limits, check

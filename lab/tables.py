@@ -1,9 +1,11 @@
 """What the terminal shows: facts in, rich tables out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psutil
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,32 +19,58 @@ STATE_STYLE = {"running": "green", "starting": "yellow", "unhealthy": "red", "de
 CHECK_STYLE = {"ok": "green", "note": "yellow", "missing": "red"}
 
 
-def instances_table(found: Sequence[Instance]) -> Table:
-    """`lab ps`: every instance as it is now."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "engine", "state", "address", "model", "memory", "up", "settings"):
-        wraps = column in ("engine", "address", "model", "settings")
-        # Ports may stand below the address; the address itself is to be copied.
-        width = max((len(one.base_url) for one in found), default=None)
-        width = width if column == "address" else None
-        table.add_column(column, no_wrap=not wraps, overflow="fold", width=width)
-    for one in found:
-        state = instances.status(one)
-        table.add_row(
-            one.name,
-            _what(one),
-            Text(state, style=STATE_STYLE[state]),
-            _addresses(one),
-            one.served_name if one.model else "",
-            units.show(_memory_bytes(one), "bytes"),
-            units.seconds(max(time.time() - one.started_s, 0.0)),
-            "not known: a change of them was cut short, or is under way"
-            if one.changing
-            else ", ".join(settings_changed(one)),
-        )
+def instances_table(found: Sequence[Instance]) -> RenderableType:
+    """`lab ps`: every instance as it is now, a line each, and below it what needs more room."""
     if not found:
-        table.add_row("nothing runs; `lab up vllm` starts an engine")
+        return Text("nothing runs; `lab up vllm` starts an engine")
+    states = [instances.status(one) for one in found]
+    rows = [
+        ("name", "state", "address", "memory", "up"),
+        *((one.name, states[i], one.base_url, *_used(one)) for i, one in enumerate(found)),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    # One column, so that what stands below a line has the whole width, however narrow that is.
+    table = Table.grid()
+    table.add_column(overflow="fold")
+    table.add_row(Text(lines[0], style="bold"))
+    for one, state, line in zip(found, states, lines[1:], strict=True):
+        text = Text(line)
+        at = widths[0] + 2
+        text.stylize(STATE_STYLE[state], at, at + len(state))
+        table.add_row(text)
+        for below in _below(one, state):
+            table.add_row(Padding(Text(below, overflow="fold"), (0, 0, 0, 2)))
     return table
+
+
+def _used(instance: Instance) -> tuple[str, str]:
+    """Its memory, and for how long it has been up."""
+    up_s = max(time.time() - instance.started_s, 0.0)
+    return units.show(_memory_bytes(instance), "bytes"), units.seconds(up_s)
+
+
+def _below(instance: Instance, state: str) -> Iterator[str]:
+    """What it is, serves and was set to; its further ports; why it is not well."""
+    what = _what(instance)
+    if instance.model:
+        what += f" serves {instance.served_name}"
+    if instance.changing:
+        what += "; its settings are not known: a change of them was cut short, or is under way"
+    elif changed := settings_changed(instance):
+        what += f" with {', '.join(changed)}"
+    yield what
+    if further := [f"{name} {port}" for name, port in list(instance.ports.items())[1:]]:
+        yield f"further ports: {', '.join(further)}"
+    if state == "dead":
+        yield f"its processes are gone: `lab up` starts it anew; its log is {instance.log}"
+    elif state == "unhealthy" and not instances.leader_alive(instance):
+        yield (
+            "its first process is gone, and those it left may answer on: "
+            f"`lab down {instance.name}` stops them"
+        )
+    elif state == "unhealthy":
+        yield f"it lives and does not answer {instance.ready_url}; its log is {instance.log}"
 
 
 def _what(instance: Instance) -> str:
@@ -82,12 +110,6 @@ def doctor_table(checks: Sequence[Check]) -> Table:
         state = Text(check.state, style=CHECK_STYLE[check.state])
         table.add_row(check.what, state, check.found, check.advice)
     return table
-
-
-def _addresses(instance: Instance) -> str:
-    """Where it answers, and its further ports by name."""
-    further = [f"{name} {port}" for name, port in list(instance.ports.items())[1:]]
-    return f"{instance.base_url} ({', '.join(further)})" if further else instance.base_url
 
 
 def _memory_bytes(instance: Instance) -> float | None:

@@ -211,3 +211,14 @@ def test_every_declared_metric_is_exported_as_declared(server):
     assert {metric.name: exported.get(metric.name) for metric in METRICS} == {
         metric.name: metric.kind for metric in METRICS
     }
+
+
+def test_a_node_that_loses_a_part_of_it_ends_and_says_which(server):
+    """Without its GCS it would still answer for a while, and hang when it is stopped."""
+    found = (member.process() for member in instances.members(server))
+    (gcs,) = (process for process in found if process and process.name() == "gcs_server")
+    gcs.kill()
+    assert eventually(lambda: not instances.leader_alive(server), 20)
+    assert "Ray's gcs_server has ended; its logs are in" in Path(server.log).read_text()
+    supervisor.down("ray-serve", say=lambda _: None)
+    assert instances.members(server) == []

@@ -7,6 +7,7 @@ whole machine ends; so the node is made as both make it, by Ray's own `Node`.
 """
 
 import json
+import os
 import signal
 import sys
 import time
@@ -77,17 +78,21 @@ def main():
     app = application(config["settings"], config["classifier"])
     serve.run(app, name=NAME, route_prefix="/", logging_config={"enable_access_log": False})
     print("serving", flush=True)
+    dead = []
     try:
-        while not node.dead_processes():
+        while not (dead := node.dead_processes()):
             time.sleep(_LOOK_EVERY_S)
-        dead = ", ".join(sorted({name for name, _ in node.dead_processes()}))
-        sys.exit(f"Ray's {dead} has ended; its logs are in {node.get_logs_dir_path()}")
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        # Replicas finish what they have; `serve.shutdown` would take a minute over the rest.
-        serve.delete(NAME)
-        ray.shutdown()
-        node.kill_all_processes(check_alive=False, allow_graceful=True)
+        if not dead:
+            # Replicas finish what they have; `serve.shutdown` would take a minute over the rest.
+            serve.delete(NAME)
+            ray.shutdown()
+        node.kill_all_processes(check_alive=False, allow_graceful=not dead)
+    names = ", ".join(sorted({name for name, _ in dead}))
+    print(f"Ray's {names} has ended; its logs are in {node.get_logs_dir_path()}", flush=True)
+    # Ray's own goodbye asks a node that is no longer whole, for a minute.
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from servers import instances, supervisor
 from servers.fastapi_batcher import ENGINE
+from servers.fastapi_batcher.launch import unfinished_jobs
 from servers.instances import Instance
 
 pytestmark = pytest.mark.engine
@@ -332,9 +334,13 @@ def test_every_accepted_job_survives_kill_9_and_is_computed(start):
     os.kill(instance.pid, signal.SIGKILL)
     wait_for(lambda: not instances.members(instance), "its death")
     assert supervisor.down("killed", say=quiet) == []
+    # The lab says so before it starts it anew.
+    file = Path(instance.log).with_name("jobs.sqlite3")
+    assert unfinished_jobs(file) == 12
     again = start("killed")
     assert [len(results(again, job)) for job in jobs] == [2] * 12
     assert results(again, done) == before
+    assert unfinished_jobs(file) == 0
 
 
 def test_jobs_never_turn_away_those_at_the_door(start):

@@ -1,6 +1,8 @@
 """The FastAPI batcher's command line, as text; nothing is started."""
 
+import contextlib
 import shlex
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from servers import knobs, paths
 from servers.contract import Request
 from servers.errors import ServerError
 from servers.fastapi_batcher import ENGINE
-from servers.fastapi_batcher.launch import prepare
+from servers.fastapi_batcher.launch import prepare, unfinished_jobs
 
 
 def request(**settings) -> Request:
@@ -63,3 +65,25 @@ def test_the_model_is_linked_again_at_every_start(tmp_path, monkeypatch):
         monkeypatch.setattr("servers.models.classifier", lambda say, folder=folder: folder)
         prepare(asked, print)
         assert (tmp_path / "model").readlink() == folder
+
+
+def test_jobs_that_an_earlier_start_left_are_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("servers.models.classifier", lambda say: tmp_path)
+    asked = replace(request(), workspace=tmp_path)
+    said: list[str] = []
+    prepare(asked, said.append)
+    file = tmp_path / "jobs.sqlite3"
+    with contextlib.closing(sqlite3.connect(file)) as jobs, jobs:
+        jobs.execute("CREATE TABLE jobs (status INTEGER)")
+    prepare(asked, said.append)
+    assert said == []
+    with contextlib.closing(sqlite3.connect(file)) as jobs, jobs:
+        jobs.executemany("INSERT INTO jobs VALUES (?)", [(0,), (1,), (2,), (2,)])
+    prepare(asked, said.append)
+    [line] = said
+    assert line.startswith("one: 2 jobs are left of an earlier start") and str(file) in line
+
+
+def test_a_file_of_jobs_that_is_damaged_counts_none(tmp_path):
+    (tmp_path / "jobs.sqlite3").write_bytes(b"no database" * 100)
+    assert unfinished_jobs(tmp_path / "jobs.sqlite3") == 0

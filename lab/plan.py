@@ -1,6 +1,7 @@
 """`lab plan`: what engines would take of memory, before any of them is started."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from lab import services
 from lab.terminal import Model, Settings, WayOfRunning, console, say
-from servers import device, knobs, paths, planner, ways
+from servers import asking, knobs, planner, ways
 from servers.contract import Engine, Request, Value, Way
 from servers.errors import ServerError
 from servers.gpus import Gpu
@@ -56,16 +57,9 @@ def settings_of_each(kinds: Sequence[Engine], items: Sequence[str]) -> list[dict
 def _request(
     kind: Engine, settings: dict[str, Value], model: str | None, way: Way | None
 ) -> Request:
-    return Request(
-        instance=kind.name,
-        settings=settings,
+    return replace(
+        asking.request(kind, kind.name, settings),
         model=kind.resolve_model(model, say) if kind.resolve_model is not None else None,
-        served_name="",
-        ports={},
-        host="127.0.0.1",
-        workspace=paths.workspace(kind.name),
-        python=None,
-        device=device.detect(),
         way=_way(kind, way),
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from functools import lru_cache
 
+from servers import gpus
 from servers.contract import Device
 
 
@@ -18,17 +18,4 @@ def detect() -> Device:
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "cpu"
-    return "cuda" if _gpus() > 0 else "cpu"
-
-
-def _gpus() -> int:
-    try:
-        nvml = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return 0
-    if nvml.nvmlInit_v2() != 0:
-        return 0
-    count = ctypes.c_uint(0)
-    found = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-    nvml.nvmlShutdown()
-    return count.value if found == 0 else 0
+    return "cuda" if gpus.count() > 0 else "cpu"

@@ -145,6 +145,18 @@ class Driver:
         )
 
 
+def count() -> int:
+    """How many GPUs the driver has; none where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        try:
+            return int(pynvml.nvmlDeviceGetCount())
+        finally:
+            pynvml.nvmlShutdown()
+    except _FAULTS:
+        return 0
+
+
 def visible(found: list[Gpu], environment: Mapping[str, str] = os.environ) -> list[Gpu]:
     """Those that CUDA programs started here would see, in their order.
 

@@ -20,7 +20,7 @@ def choose(engine: Engine, asked: Mapping[str, int], host: str) -> dict[str, int
     they listen.
     """
     _check_names(engine, asked)
-    reserved = _reserved()
+    reserved = of_instances()
     chosen: dict[str, int] = {}
     for name, usual in engine.ports.items():
         if name in asked:
@@ -93,7 +93,8 @@ def _next_free(engine: Engine, usual: int, host: str, taken: set[int]) -> int:
     )
 
 
-def _reserved() -> dict[int, str]:
+def of_instances() -> dict[int, str]:
+    """The ports of the living instances, by number: who has each."""
     return {
         port: instance.name
         for instance in instances.all_instances()

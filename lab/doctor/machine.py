@@ -1,7 +1,5 @@
 """What any machine has: Python, memory, disk, ports, and the programs beside the engines."""
 
-import os
-import re
 import shutil
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -11,19 +9,20 @@ import psutil
 
 from lab.doctor.check import Check, lacking, note
 from lab.doctor.tools import Said, ask
-from servers import instances, processes
+from servers import ports as lab_ports
+from servers import processes
 from servers.catalog import ENGINES
+from servers.environments import find_uv
 from servers.errors import ServerError
 from servers.machine import HostMemory, host_memory
 from servers.memory import GIB, show
 from servers.paths import ROOT
 from servers.prometheus import binary
+from servers.torchserve import java as java_of
 
 DISK_NEEDED_GIB = 8
 MEMORY_NEEDED_GIB = 8
 SHM_NEEDED_GIB = 1
-LEAST_JAVA = 17
-_JAVA = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
 _UNPACKS = ("apt-get", "dpkg")
 
 
@@ -37,11 +36,10 @@ def python() -> Check:
 
 def uv() -> Check:
     """What builds the environments."""
-    private = ROOT / ".lab" / "tools" / "uv" / "bin" / "uv"
-    found = shutil.which("uv") or (str(private) if private.exists() else None)
-    if found:
-        return Check("uv", "ok", found)
-    return Check("uv", "missing", "not on PATH", "`make lab` installs it into .lab/tools/uv")
+    try:
+        return Check("uv", "ok", find_uv())
+    except ServerError:
+        return Check("uv", "missing", "not on PATH", "`make lab` installs it into .lab/tools/uv")
 
 
 def memory() -> Check:
@@ -99,12 +97,10 @@ def prometheus() -> Check:
 
 def java() -> Check:
     """The Java that TorchServe's server runs on: the first that is new enough."""
-    unpacked = sorted((ROOT / ".lab" / "tools" / "java").glob("usr/lib/jvm/java-*/bin/java"))
-    home = os.environ.get("JAVA_HOME")
-    candidates = [str(Path(home).expanduser() / "bin" / "java")] if home else []
+    candidates = (*map(str, java_of.at_home()), "java", *map(str, java_of.unpacked()))
     said = [
         (candidate, answer)
-        for candidate in (*candidates, "java", *map(str, unpacked))
+        for candidate in candidates
         if (answer := ask([candidate, "-version"])) is not None
     ]
     return java_line(said, all(shutil.which(program) for program in _UNPACKS))
@@ -114,12 +110,12 @@ def java_line(said: Sequence[tuple[str, Said]], can_unpack: bool) -> Check:
     """From what each `java -version` printed."""
     faults = []
     for program, answer in said:
-        release = _JAVA.search(f"{answer.err}\n{answer.out}")
-        if answer.code == 0 and release is not None and int(release[1]) >= LEAST_JAVA:
-            return Check("Java", "ok", f"{release[1]} ({program})", needed=False)
-        faults.append(f"{program} is {release[1] if release else answer.last_words}")
+        release = java_of.read_release(f"{answer.err}\n{answer.out}")
+        if answer.code == 0 and release is not None and release >= java_of.LEAST:
+            return Check("Java", "ok", f"{release} ({program})", needed=False)
+        faults.append(f"{program} is {release or answer.last_words}")
     found = "; ".join(faults) or "not on PATH, no JAVA_HOME"
-    use = f"only TorchServe needs it, {LEAST_JAVA} or newer:"
+    use = f"only TorchServe needs it, {java_of.LEAST} or newer:"
     if can_unpack:
         return note("Java", found, f"{use} `lab up torchserve` unpacks the system's, without root")
     return lacking("Java", found, f"{use} install a JRE, or set JAVA_HOME")
@@ -127,12 +123,7 @@ def java_line(said: Sequence[tuple[str, Said]], can_unpack: bool) -> Check:
 
 def ports() -> Check:
     """Whether the ports that engines try first are free, and who has those that are not."""
-    ours = {
-        port: instance.name
-        for instance in instances.all_instances()
-        if instances.alive(instance)
-        for port in instance.ports.values()
-    }
+    ours = lab_ports.of_instances()
     wanted: dict[int, list[str]] = {}
     for engine in ENGINES.values():
         for port in engine.ports.values():

@@ -56,18 +56,32 @@ def release(java: Path) -> int | None:
         said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
-    match = _VERSION.search(said.stderr)
+    return read_release(said.stderr)
+
+
+def read_release(version: str) -> int | None:
+    """The release in what `java -version` prints."""
+    match = _VERSION.search(version)
     return int(match[1]) if match else None
 
 
-def _candidates() -> Iterator[Path]:
+def at_home() -> list[Path]:
+    """The `java` of `JAVA_HOME`, if that is set."""
     home = os.environ.get("JAVA_HOME")
-    if home:
-        yield Path(home).expanduser() / "bin" / "java"
+    return [Path(home).expanduser() / "bin" / "java"] if home else []
+
+
+def unpacked() -> list[Path]:
+    """Those that `ensure` has unpacked."""
+    return sorted({java.resolve() for java in _folder().glob("usr/lib/jvm/java-*/bin/java")})
+
+
+def _candidates() -> Iterator[Path]:
+    yield from at_home()
     on_path = shutil.which("java", path=os.environ.get("PATH", ""))
     if on_path:
         yield Path(on_path)
-    yield from sorted({java.resolve() for java in _folder().glob("usr/lib/jvm/java-*/bin/java")})
+    yield from unpacked()
 
 
 def _folder() -> Path:

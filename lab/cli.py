@@ -3,6 +3,7 @@
 What only some commands need (pandas, Arrow) they import themselves: `lab ps` must not wait for it.
 """
 
+import io
 import signal
 import sys
 import time
@@ -220,4 +221,8 @@ def main() -> None:
     """Entry point of `lab`. A closed terminal or SIGTERM ends a command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal of another encoding gets a question mark for what it cannot show.
+            stream.reconfigure(errors="replace")
     app()

@@ -18,6 +18,7 @@ def checks() -> list[Check]:
             machine.uv(),
             machine.memory(),
             machine.disk(),
+            own.folder(),
             machine.shared_memory(),
             machine.ports(),
         ]

@@ -1,5 +1,7 @@
 """What the lab has made on this machine: environments, models, its calibration."""
 
+import os
+
 from lab.doctor.check import Check, note
 from loadtests import calibration
 from measure.manifest import machine
@@ -7,6 +9,18 @@ from servers.catalog import ENGINES
 from servers.contract import Device
 from servers.environments import installed
 from servers.paths import home, models
+
+
+def folder() -> Check:
+    """Whether the lab can write where it keeps what it makes."""
+    what, where = "lab's own folder", home()
+    there = where
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Check(what, "ok", str(where))
+    advice = "make it a folder you may write in, or set SERVING_LAB_HOME to one"
+    return Check(what, "missing", f"nothing can be written in {where}", advice)
 
 
 def environments(device: Device) -> list[Check]:

@@ -73,6 +73,15 @@ def test_a_home_that_cannot_be_made_is_said_without_a_traceback(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_terminal_that_cannot_show_a_sign_gets_another(tmp_path: Path, monkeypatch):
+    for name in ("PYTHONUTF8", "PYTHONCOERCECLOCALE"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("LC_ALL", "C")
+    done = lab("doctor", home=tmp_path / "Größe")
+    assert "Traceback" not in done.stderr
+    assert "lab's own folder" in done.stdout and done.stdout.isascii()
+
+
 def test_stopping_an_empty_name_stops_nothing_else(tmp_path: Path):
     assert lab("up", "exporter", home=tmp_path).returncode == 0
     assert "was not running; there are exporter" in lab("down", "", home=tmp_path).stdout

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stub_nvml import GIB, Card, Nvml
 
-from lab.doctor import gpu, machine
+from lab.doctor import gpu, machine, own
 from lab.doctor.tools import Said, ask
 from servers.machine import HostMemory
 
@@ -97,7 +97,18 @@ def test_every_line_is_there_without_a_gpu(tmp_path):
     environment = {"LD_LIBRARY_PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": "-1"}
     shown = doctor(tmp_path, **environment)
     for what in (
-        *("Python", "uv", "memory", "disk", "shared memory", "ports", "GPU", "driver", "CUDA"),
+        *(
+            "Python",
+            "uv",
+            "memory",
+            "disk",
+            "lab's own folder",
+            "shared memory",
+            "ports",
+            "GPU",
+            "driver",
+            "CUDA",
+        ),
         *("Docker", "container toolkit", "Docker GPU access", "Prometheus", "Java"),
         *("vLLM environment", "models", "calibration", "browser"),
     ):
@@ -220,6 +231,18 @@ def test_a_folder_that_is_not_there_is_a_line(tmp_path):
     line = machine.disk_line(tmp_path / "none", "shared memory", 1, "they want")
     assert line.state == "missing"
     assert "No such file" in line.found
+
+
+def test_a_lab_that_cannot_write_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path / "not" / "made" / "yet"))
+    assert own.folder().state == "ok"
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path / "file"))
+    assert (own.folder().state, own.folder().needed) == ("missing", True)
+    monkeypatch.setenv("SERVING_LAB_HOME", str(tmp_path))
+    # As on a read-only disk; tests may run as root, whom a folder's mode does not stop.
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    assert own.folder().state == "missing"
 
 
 @given(st.text(), st.text(), st.one_of(st.none(), st.integers(0, 255)))

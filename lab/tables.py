@@ -51,10 +51,10 @@ def _used(instance: Instance) -> tuple[str, str]:
 
 
 def _below(instance: Instance, state: str) -> Iterator[str]:
-    """What it is, serves and was set to; its further ports; why it is not well."""
+    """What it is, its model and what was set; its further ports; why it is not well."""
     what = _what(instance)
     if instance.model:
-        what += f" serves {instance.served_name}"
+        what += f", model {instance.served_name}"
     if instance.changing:
         what += "; its settings are not known: a change of them was cut short, or is under way"
     elif changed := settings_changed(instance):

@@ -13,7 +13,6 @@ DISCONNECT = "disconnect"
 # Not planned: it happens to us.
 CLIENT_LEFT = "client_left"
 RUNNING = "running"
-OUTCOMES = (OK, HTTP_ERROR, STREAM_ERROR, DISCONNECT, CLIENT_LEFT, RUNNING)
 
 
 @dataclass(frozen=True)

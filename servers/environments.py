@@ -27,7 +27,11 @@ _FORMAT = "1"
 _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MPLBACKEND")
 # onnxruntime, which several engines compute with, else sends what it does to its makers, and keeps
 # a number of this machine in the user's home for it.
-_TELEMETRY_OFF = {"DO_NOT_TRACK": "1", "ORT_DISABLE_TELEMETRY": "1"}
+_TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 
 
 def ensure(environment: Environment, device: Device, say: Say) -> Path:

@@ -34,3 +34,9 @@ def get_json(url: str, timeout_s: float = 2.0) -> Any:
             return json.load(response)
     except _FAILURES:
         return None
+
+
+def get_text(url: str, name: str, timeout_s: float = 2.0) -> str | None:
+    """What stands under `name` in the JSON object at `url`; `None` if there is no such thing."""
+    document = get_json(url, timeout_s)
+    return str(document[name]) if isinstance(document, dict) and name in document else None

@@ -73,6 +73,4 @@ def unfinished_jobs(file: Path) -> int:
 
 def version(base_url: str) -> str | None:
     """The versions a running instance says it is made of, such as `FastAPI 0.165.0, …`."""
-    document = probe.get_json(f"{base_url}/")
-    found = document.get("version") if isinstance(document, dict) else None
-    return found if isinstance(found, str) else None
+    return probe.get_text(f"{base_url}/", "version")

@@ -64,8 +64,7 @@ def configuration(request: Request, classifier: Path) -> str:
 
 def version(base_url: str) -> str | None:
     """The version of Ray that a running instance says it is; `None` if it does not answer."""
-    facts = probe.get_json(f"{base_url}/version")
-    return str(facts["ray"]) if isinstance(facts, dict) and "ray" in facts else None
+    return probe.get_text(f"{base_url}/version", "ray")
 
 
 def _check(request: Request) -> None:

@@ -67,8 +67,7 @@ def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """TGI's version, or what the TGI-compatible server stands on; `None` if it does not answer."""
-    facts = probe.get_json(f"{base_url}/info", timeout_s=5)
-    return str(facts["version"]) if isinstance(facts, dict) and "version" in facts else None
+    return probe.get_text(f"{base_url}/info", "version", timeout_s=5)
 
 
 def _on_path(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -83,7 +82,6 @@ def _on_path(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
     env = {
         # A flag of this name came with 3.2: an older TGI passes over the variable.
         "PROMETHEUS_PORT": str(request.ports["prometheus"]),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
         **_offline(request),
     }
     return argv, env
@@ -120,7 +118,6 @@ def _compatible(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:
     )
     env = {
         "PYTHONPATH": str(INSIDE / "serving"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         # Load test, dashboard and other engines share the cores: threads that spin while they

@@ -91,8 +91,7 @@ def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """The version that a running vLLM says it is; `None` if it does not answer."""
-    facts = probe.get_json(f"{base_url}/version", timeout_s=5)
-    return str(facts["version"]) if isinstance(facts, dict) and "version" in facts else None
+    return probe.get_text(f"{base_url}/version", "version", timeout_s=5)
 
 
 def _check(request: Request) -> None:

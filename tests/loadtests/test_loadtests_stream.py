@@ -5,6 +5,7 @@ import socket
 import threading
 
 import gevent
+import gevent.socket
 import pytest
 
 from loadtests.clock import RunClock

@@ -1,14 +1,16 @@
 """The stand-in server as an `Engine`, and what the supervisor's tests ask about processes."""
 
 import os
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from servers import processes
+from servers import paths, processes, supervisor
 from servers.contract import Engine, Knob, Launch, Request
 
 SCRIPT = Path(__file__).with_name("standin_server.py")
@@ -47,6 +49,38 @@ STANDIN = Engine(
         Knob("patience_s", "", "float", 60.0, "Nothing.", minimum=0.1),
     ),
 )
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def start(**settings):
+    name = settings.pop("name", None)
+    ports = settings.pop("ports", None)
+    return supervisor.up(STANDIN, name=name, ports=ports, settings=settings, say=quiet)
+
+
+def start_elsewhere(home: Path, **settings) -> subprocess.Popen:
+    """`up` in another program, which can be interrupted or killed."""
+    code = f"""
+        from servers_standin import STANDIN
+        from servers import supervisor
+        supervisor.up(STANDIN, settings={settings!r})
+        print("UP", flush=True)
+        input()
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment["SERVING_LAB_HOME"] = str(home)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment,
+        cwd=paths.ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def processes_of(home: Path) -> list[int]:

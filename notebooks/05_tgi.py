@@ -48,7 +48,7 @@ print("What runs here:", server.title, server.version)
 
 # %% [markdown]
 # First the wire. TGI's own streams (`/generate_stream`) are server-sent events with a few habits.
-# There is no space after `data:`, though clients that look for `data: ` then see nothing at all.
+# There is no space after `data:`, so clients that look for `data: ` then see nothing at all.
 # Each frame is one token. Only the last has the text and the counts, and no `[DONE]` follows it.
 
 # %%
@@ -63,7 +63,7 @@ print(last)
 alone = kit.load(server, users=1, seconds=6, warmup=1)
 
 # %%
-eight = kit.load(server, users=8, seconds=8, warmup=2)
+eight = kit.load(server, users=8, seconds=6, warmup=2)
 
 # %% [markdown]
 # Then overload, in an open loop: requests come whether or not the server keeps up. First with the

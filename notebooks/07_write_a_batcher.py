@@ -112,8 +112,9 @@ hurt, mended = (
 own_batcher.told(hurt, mended)
 
 # %% [markdown]
-# And now for real: the engine with each of the two, the same model, the same load. First, how many
-# requests a second can this machine compute? Thirty-two users in a closed loop say so.
+# And now for real: the engine with each of the two, the same model, the same load, and batches of
+# up to 64 with both. First, how many requests a second can this machine compute? Thirty-two users in a
+# closed loop say so.
 
 # %%
 good = kit.up("fastapi-batcher", max_queue_size=32)
@@ -187,8 +188,8 @@ for name, run in (("deadline", flood), ("polling", naive_flood)):
 
 # %% [markdown]
 # What these numbers cannot say: on a GPU a full batch costs little more than a single request, and
-# the naive batcher's small batches would cost it throughput as well. On this CPU the model computes
-# a batch hardly faster than its requests one by one.
+# whoever makes the fuller batches answers more. On this CPU the model computes a batch hardly
+# faster than its requests one by one, so the batches of the table, fuller or not, gain little.
 
 # %% [markdown]
 # ## Exercise

@@ -4,29 +4,17 @@ import contextlib
 import shlex
 import sqlite3
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import pytest
+from asked import request_of
 
-from servers import knobs, paths
-from servers.contract import Request
+from servers import paths
 from servers.errors import ServerError
 from servers.fastapi_batcher import ENGINE
 from servers.fastapi_batcher.launch import prepare, unfinished_jobs
 
-
-def request(**settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model=None,
-        served_name="fastapi-batcher",
-        ports={"http": 8030},
-        host="127.0.0.1",
-        workspace=Path("/lab/work/one"),
-        python=Path("/envs/fastapi-batcher/bin/python"),
-        device="cpu",
-    )
+request = partial(request_of, ENGINE)
 
 
 def test_the_command():

@@ -2,30 +2,18 @@
 
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from asked import request_of
 
-from servers import knobs
 from servers.bentoml import ENGINE
 from servers.bentoml.launch import build_command
 from servers.bentoml.launch import prepare as build
-from servers.contract import Request
 from servers.errors import ServerError
 
-
-def request(workspace: Path = Path("/lab/work/one"), **settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model=None,
-        served_name="one",
-        ports={"http": 3000},
-        host="127.0.0.1",
-        workspace=workspace,
-        python=Path("/envs/bentoml/bin/python"),
-        device="cpu",
-    )
+request = partial(request_of, ENGINE)
 
 
 def test_the_bento_is_built_with_every_knob_and_then_served():

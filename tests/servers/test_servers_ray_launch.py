@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+from asked import request_of
 
 from servers import knobs
-from servers.contract import Request
 from servers.errors import ServerError
 from servers.ray_serve import ENGINE
 from servers.ray_serve.launch import HERE, configuration
@@ -15,18 +16,7 @@ from servers.ray_serve.launch import HERE, configuration
 INSIDE = HERE / "inside"
 
 
-def request(**settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model=None,
-        served_name="ray-serve",
-        ports=dict(ENGINE.ports),
-        host="127.0.0.1",
-        workspace=Path("/lab/work/one"),
-        python=Path("/envs/ray-serve/bin/python"),
-        device="cpu",
-    )
+request = partial(request_of, ENGINE)
 
 
 def test_the_command():

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asked import request_of
 
-from servers import knobs, paths, supervisor, ways
+from servers import paths, supervisor, ways
 from servers.contract import Request
 from servers.errors import ServerError
 from servers.tgi import ENGINE
@@ -23,19 +24,10 @@ KNOBS = (
 
 
 def request(way="environment", device="cpu", model="/models/SmolLM2", **settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model=model,
-        served_name=Path(model).name,
-        ports={"http": 3000, "master": 29500, "prometheus": 9000},
-        host="127.0.0.1",
-        workspace=Path("/lab/work/one"),
-        python=Path("/envs/tgi/bin/python") if way == "environment" else None,
-        device=device,
-        way=way,
-        program=Path("/usr/bin/text-generation-launcher") if way == "path" else None,
-    )
+    asked = request_of(ENGINE, model=model, device=device, **settings)
+    program = Path("/usr/bin/text-generation-launcher") if way == "path" else None
+    python = asked.python if way == "environment" else None
+    return replace(asked, way=way, program=program, python=python)
 
 
 def command(*given, **more) -> list[str]:

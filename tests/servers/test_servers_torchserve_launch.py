@@ -1,15 +1,16 @@
 """TorchServe's command line and files, as text; nothing is started."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from asked import request_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from servers import knobs
-from servers.contract import Request
 from servers.torchserve import ENGINE, java
 from servers.torchserve.launch import LOG4J, configuration, model_configuration
 from servers.torchserve.metrics import METRICS
@@ -23,18 +24,7 @@ def some_java(monkeypatch):
     monkeypatch.setattr(java, "find", lambda: JAVA)
 
 
-def request(workspace=Path("/lab/work/one"), **settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model=None,
-        served_name="torchserve",
-        ports=dict(ENGINE.ports),
-        host="127.0.0.1",
-        workspace=workspace,
-        python=Path("/envs/torchserve/bin/python"),
-        device="cpu",
-    )
+request = partial(request_of, ENGINE)
 
 
 def test_the_command_is_the_one_that_torchserve_s_own_wrapper_would_run():

@@ -5,25 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asked import request_of
 
-from servers import catalog, knobs, paths, vllm
+from servers import catalog, paths, vllm
 from servers.contract import Request
 from servers.errors import ServerError
 from servers.vllm_fastapi import ENGINE
 
 
 def request(device="cuda", **settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model="/models/SmolLM2",
-        served_name="SmolLM2",
-        ports={"http": 8005},
-        host="127.0.0.1",
-        workspace=Path("/lab/work/one"),
-        python=Path("/envs/vllm/bin/python"),
-        device=device,
-    )
+    return request_of(ENGINE, model="/models/SmolLM2", device=device, **settings)
 
 
 ENGINE_FLAGS = (

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from asked import request_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,17 +20,7 @@ from servers.vllm.metrics import HISTOGRAM_BUCKETS, METRICS
 
 
 def request(device="cpu", **settings) -> Request:
-    return Request(
-        instance="one",
-        settings=knobs.complete(ENGINE, settings),
-        model="/models/SmolLM2",
-        served_name="SmolLM2",
-        ports={"http": 8000},
-        host="127.0.0.1",
-        workspace=Path("/lab/work/one"),
-        python=Path("/envs/vllm/bin/python"),
-        device=device,
-    )
+    return request_of(ENGINE, model="/models/SmolLM2", device=device, **settings)
 
 
 def command(asked: Request) -> list[str]:

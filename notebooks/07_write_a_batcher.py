@@ -113,8 +113,8 @@ own_batcher.told(hurt, mended)
 
 # %% [markdown]
 # And now for real: the engine with each of the two, the same model, the same load, and batches of
-# up to 64 with both. First, how many requests a second can this machine compute? Thirty-two users in a
-# closed loop say so.
+# up to 64 with both. First, how many requests a second can this machine compute? Thirty-two users
+# in a closed loop say so.
 
 # %%
 good = kit.up("fastapi-batcher", max_queue_size=32)

@@ -16,7 +16,7 @@
 # **Goal:** calibrate a load generator, starve it and read its verdict, tell the client's delay from
 # the server's, and explain why four tools give four numbers for one run.
 #
-# **Minutes:** 25 to read and think. The machine needs about 2 of them on two CPU cores.
+# **Minutes:** 25 to read and think. The machine needs about one and a half on two CPU cores.
 #
 # A load generator is an instrument, and an instrument is checked against something known. The lab's
 # *reference server* is that: it is no model and computes nothing. It streams words at times it was
@@ -42,10 +42,11 @@ from notebooks import checks, figures, instruments, kit
 # ## Run
 #
 # First, how good is the lab's client when nothing disturbs it? `lab calibrate` puts a closed loop
-# on a reference server, level by level. True and measured are quantiles of the same requests.
+# on a reference server, level by level (here one level, of 64 streams at once). True and measured
+# are quantiles of the same requests.
 
 # %%
-levels = instruments.calibrate(16, 64)
+levels = instruments.calibrate(64)
 
 # %% [markdown]
 # Now a reference server of our own, a slow one: 400 ms from token to token, so that each travels
@@ -55,12 +56,12 @@ levels = instruments.calibrate(16, 64)
 
 # %%
 server = kit.up("reference", gap_ms=400.0)
-calm = kit.load(server, users=24, seconds=8, warmup=2, tokens=5)
+calm = kit.load(server, users=24, seconds=6, warmup=1, tokens=5)
 
 # %%
 seen = {"lab, calm": instruments.truth(server, calm)}
 kit.forget(server)
-seen["by hand, calm"] = instruments.by_hand(server, users=24, seconds=6, tokens=5)
+seen["by hand, calm"] = instruments.by_hand(server, users=24, seconds=5, tokens=5)
 
 # %% [markdown]
 # Then once more, starved: as soon as its load has begun, a client has to share one core with two
@@ -70,13 +71,13 @@ seen["by hand, calm"] = instruments.by_hand(server, users=24, seconds=6, tokens=
 # %%
 kit.forget(server)
 with instruments.starved(server):
-    hungry = kit.load(server, users=24, seconds=8, warmup=2, tokens=5)
+    hungry = kit.load(server, users=24, seconds=6, warmup=1, tokens=5)
 seen["lab, starved"] = instruments.truth(server, hungry)
 
 # %%
 kit.forget(server)
 with instruments.starved(server):
-    seen["by hand, starved"] = instruments.by_hand(server, users=24, seconds=6, tokens=5)
+    seen["by hand, starved"] = instruments.by_hand(server, users=24, seconds=5, tokens=5)
 
 # %% [markdown]
 # ## Look
@@ -117,13 +118,11 @@ for name, run in (("calm", calm), ("starved", hungry)):
 # %%
 fast = kit.up("reference")
 with instruments.starved(fast):
-    piled = kit.load(fast, users=24, seconds=8, warmup=2, tokens=32)
+    piled = kit.load(fast, users=16, seconds=6, warmup=1, tokens=32)
 seen["lab, starved, 20 ms a token"] = instruments.truth(fast, piled)
 
 # %%
-for name, run in (("400 ms a token", hungry), ("20 ms a token", piled)):
-    merged = run.summary["client"]["merged_first_chunks"]
-    print(f"{name}: in {merged:.0%} of answers the first token was read together with the next.")
+instruments.read_together({"400 ms a token": hungry, "20 ms a token": piled})
 instruments.accuracy({name: one for name, one in seen.items() if "lab, starved" in name})
 
 # %% [markdown]
@@ -141,13 +140,8 @@ instruments.accuracy({name: one for name, one in seen.items() if "lab, starved" 
 # it counts a few seconds of long ones.
 
 # %%
-for name, run in (("calm", calm), ("starved", hungry)):
-    told = run.summary
-    print(f"{name}: 24 users asked {told['achieved_rps']:.1f} times a second, ", end="")
-    print(f"at most {told['schedule_delay_s']['max'] * 1e3:g} ms late.")
-rate = hungry.summary["achieved_rps"] / calm.summary["achieved_rps"] - 1
-e2e = hungry.summary["e2e_s"]["mean"] / calm.summary["e2e_s"]["mean"] - 1
-print(f"Starved against calm: rate {rate:+.0%}, mean E2E {e2e:+.0%}.")
+instruments.asked({"calm": calm, "starved": hungry})
+print(f"Starved against calm: {instruments.apart(hungry, calm)}.")
 
 # %% [markdown]
 # A rate that went down could be a slower server or a starved client, and one that went up, chance.
@@ -159,7 +153,7 @@ print(f"Starved against calm: rate {rate:+.0%}, mean E2E {e2e:+.0%}.")
 # %%
 server = kit.up("reference", gap_ms=400.0)
 with instruments.starved(server):
-    late = kit.load(server, rate=20, seconds=9, warmup=2, tokens=5)
+    late = kit.load(server, rate=20, seconds=7, warmup=2, tokens=5)
 
 # %%
 kit.compare(late, quantities=("ttft_s", "ttft_from_schedule_s", "schedule_delay_s"))
@@ -186,7 +180,7 @@ print(client["verdict"], *client["reasons"], sep="\n  ")
 
 # %%
 chunky = kit.up("reference", tokens_per_chunk=4)
-one_run = kit.load(chunky, users=16, seconds=8, warmup=2, tokens=33)
+one_run = kit.load(chunky, users=16, seconds=6, warmup=1, tokens=33)
 
 # %%
 table = instruments.definitions(one_run)

@@ -32,7 +32,9 @@ from servers.paths import ROOT
 
 _NAMES = {"ttft_s": "TTFT", "itl_s": "ITL", "tpot_s": "TPOT", "e2e_s": "E2E"}
 _TIMEOUT_S = 60.0
-_NICE = 4
+# Beside two programs at 0 a thirtieth of a core is left.
+_NICE = 12
+_NOTHING = "nothing was answered: the client had too little of a core to ask, which says it all"
 # It ends by itself, also if nobody is left to stop it.
 _HOG = """
 import os, sys, time
@@ -174,6 +176,39 @@ def accuracy(clients: Mapping[str, Beside]) -> pd.DataFrame:
             row[f"measured {title}"] = units.show(seen_s, "s") + off
         rows.append(row)
     return pd.DataFrame(rows).set_index("")
+
+
+def read_together(runs: Mapping[str, Run]) -> None:
+    """Print of each run in how many answers the first token was read together with the next."""
+    for name, run in runs.items():
+        share = run.summary["client"]["merged_first_chunks"]
+        if share is None:
+            print(f"{name}: {_NOTHING}.")
+        else:
+            print(f"{name}: in {share:.0%} of answers the first token was read with the next.")
+
+
+def asked(runs: Mapping[str, Run]) -> None:
+    """Print of each closed loop how often its users asked, and how late a request left at most."""
+    for name, run in runs.items():
+        late_s = run.summary["schedule_delay_s"]["max"]
+        if late_s is None:
+            print(f"{name}: {_NOTHING}.")
+            continue
+        often = f"{run.summary['achieved_rps']:.1f} times a second"
+        users = run.manifest["load"]["arrival"]["users"]
+        print(f"{name}: {users} users asked {often}, at most {late_s * 1e3:g} ms late.")
+
+
+def apart(run: Run, other: Run) -> str:
+    """By how much the rate and the mean E2E of a run are off those of another, in words."""
+    words = []
+    for title, one, two in (
+        ("rate", run.summary["achieved_rps"], other.summary["achieved_rps"]),
+        ("mean E2E", run.summary["e2e_s"]["mean"], other.summary["e2e_s"]["mean"]),
+    ):
+        words.append(f"{title} {one / two - 1:+.0%}" if one and two else f"no {title} to compare")
+    return ", ".join(words)
 
 
 def definitions(run: Run) -> pd.DataFrame:

@@ -92,6 +92,29 @@ def test_the_furthest_reading_of_each_metric_is_said_without_the_tool(make_run, 
     assert capsys.readouterr().out == "TPOT: no number to hold against the lab's.\n"
 
 
+def test_runs_are_told_by_what_was_read_together_asked_and_late(make_run, capsys):
+    calm, starved = make_run("reference", [0.1] * 40, users=3), make_run("reference", [0.2] * 20)
+    calm.summary["client"]["merged_first_chunks"] = 0.25
+    calm.summary["schedule_delay_s"]["max"] = 0.5
+    instruments.read_together({"calm": calm})
+    instruments.asked({"calm": calm})
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "calm: in 25% of answers the first token was read with the next."
+    assert "3 users asked" in second and second.endswith("at most 500 ms late.")
+    calm.summary.update(achieved_rps=10.0, e2e_s={"mean": 0.2})
+    starved.summary.update(achieved_rps=8.0, e2e_s={"mean": 0.3})
+    assert instruments.apart(starved, calm) == "rate -20%, mean E2E +50%"
+
+
+def test_a_client_that_was_too_hungry_for_any_answer_is_told_in_words(make_run, capsys):
+    calm, nothing = make_run("reference", [0.1] * 40), make_run("reference", [])
+    instruments.read_together({"starved": nothing})
+    instruments.asked({"starved": nothing})
+    for line in capsys.readouterr().out.splitlines():
+        assert line.startswith("starved: nothing was answered: the client had too little of a core")
+    assert "no mean E2E to compare" in instruments.apart(nothing, calm)
+
+
 def test_figure_of_errors_has_a_line_for_each_client():
     figure = figures.errors({"good": np.array([1e-5, 2e-5]), "bad": np.array([0.2, 0.1])})
     assert [trace.name for trace in figure.data] == ["good", "bad"]

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -108,13 +106,3 @@ def session_of(pid: int) -> list[int]:
         except (psutil.Error, OSError):
             continue
     return found
-
-
-def eventually(holds: Callable[[], object], at_most_s: float = 60.0) -> bool:
-    """Whether `holds()` comes true; gives up after `at_most_s` on a very slow machine."""
-    deadline = time.monotonic() + at_most_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers_standin import STANDIN, eventually
+from eventually import eventually
+from servers_standin import STANDIN
 
 from servers import instances, paths, supervisor
 from servers.errors import ServerError, UnsettledError

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers_standin import eventually
+from eventually import eventually
 
 from servers import environments, paths, wheelhouse
 from servers.contract import Environment

@@ -9,8 +9,9 @@ import urllib.request
 from dataclasses import replace
 
 import pytest
+from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
-from servers_standin import STANDIN, eventually
+from servers_standin import STANDIN
 from stub_nvml import GIB, Card, Nvml
 
 from servers import docker, paths, supervisor

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from servers_standin import eventually
+from eventually import eventually
 
 from servers import catalog, paths, probe, supervisor
 from servers.errors import ServerError

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from servers_standin import eventually, processes_of, quiet, session_of, start
+from eventually import eventually
+from servers_standin import processes_of, quiet, session_of, start
 
 from servers import instances, paths, processes, stopping, supervisor
 from servers.errors import ServerError

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from servers_standin import (
     STANDIN,
-    eventually,
     processes_of,
     quiet,
     session_of,

@@ -11,9 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from hypothesis import given
 from hypothesis import strategies as st
-from servers_standin import STANDIN, eventually, processes_of
+from servers_standin import STANDIN, processes_of
 
 from servers import instances, paths, supervisor, warmup
 from servers.contract import WarmRequest

@@ -8,18 +8,20 @@ others.
 import contextlib
 import json
 import os
+import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from servers import instances, supervisor
+from servers.errors import ServerError
 from servers.instances import Instance
 from servers.ray_serve import ENGINE
 from servers.ray_serve.metrics import METRICS
@@ -69,15 +71,6 @@ def scrape(server: Instance, concept: str) -> list[tuple[dict[str, str], float]]
 
 def value(server: Instance, concept: str) -> float:
     return sum(value for _, value in scrape(server, concept))
-
-
-def eventually(holds: Callable[[], bool], deadline_s: float = 40) -> bool:
-    end = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.3)
-    return True
 
 
 def settled(server: Instance, concept: str) -> float:
@@ -211,6 +204,26 @@ def test_every_declared_metric_is_exported_as_declared(server):
     assert {metric.name: exported.get(metric.name) for metric in METRICS} == {
         metric.name: metric.kind for metric in METRICS
     }
+
+
+def test_one_that_is_stopped_before_it_serves_does_not_drain(server):
+    """Ray's own answer to SIGTERM waits half a minute for requests that there cannot be yet."""
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(supervisor.up, ENGINE, name="early", warm=False)
+        assert eventually(lambda: "raylet" in parts("early"))
+        early = instances.load("early")
+        os.kill(early.pid, signal.SIGTERM)
+        assert eventually(lambda: not instances.leader_alive(early), 20)
+        with pytest.raises(ServerError, match="ended before it was ready"):
+            starting.result()
+    assert parts("early") == set()
+
+
+def parts(name: str) -> set[str]:
+    """The names of the instance's processes."""
+    instance = instances.load(name)
+    found = instances.members(instance) if instance is not None else []
+    return {process.name() for one in found if (process := one.process()) is not None}
 
 
 def test_a_node_that_loses_a_part_of_it_ends_and_says_which(server):

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
-from servers_standin import eventually, processes_of
+from servers_standin import processes_of
 
 from servers import environments, instances, models, supervisor
 from servers.instances import Instance

@@ -6,13 +6,13 @@ tested with the others.
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from servers import supervisor
@@ -48,15 +48,6 @@ def counted(server: Instance, concept: str, suffix: str = "") -> float:
     return sum(
         sample.value for family in families for sample in family.samples if sample.name in names
     )
-
-
-def eventually(holds: Callable[[], bool], deadline_s: float = 20) -> bool:
-    end = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def test_it_says_which_version_runs_and_that_it_is_archived(server):

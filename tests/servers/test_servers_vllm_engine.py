@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from vllm_metrics import eventually, scrape, value
+from eventually import eventually
+from vllm_metrics import scrape, value
 
 from servers import instances, supervisor
 from servers.instances import Instance

@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from eventually import eventually
 from tokenizers import Tokenizer
-from vllm_metrics import eventually, scrape, value
+from vllm_metrics import scrape, value
 
 from servers import instances, supervisor
 from servers.instances import Instance
@@ -180,7 +181,7 @@ def test_a_client_that_leaves_takes_its_request_out_of_the_engine(server, stream
         assert eventually(lambda: value(server, "running") == 1)
         if streamed:
             assert b"200 OK" in client.recv(4096)
-    assert eventually(lambda: value(server, "running") == 0, deadline_s=8)
+    assert eventually(lambda: value(server, "running") == 0, at_most_s=8)
     assert eventually(lambda: own(server, "model_requests_total", **left) == before + 1)
     assert own(server, "model_active_requests", route=CHAT) == 0
 
@@ -200,7 +201,7 @@ def test_one_that_leaves_before_its_turn_is_never_computed(server):
             assert eventually(lambda enough=enough: value(server, "running") == enough)
         assert eventually(lambda: value(server, "waiting") == 1)
         clients[-1].close()
-        assert eventually(lambda: value(server, "waiting") == 0, deadline_s=8)
+        assert eventually(lambda: value(server, "waiting") == 0, at_most_s=8)
         assert value(server, "running") == 2
     finally:
         for client in clients:

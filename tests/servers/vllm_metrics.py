@@ -1,8 +1,5 @@
 """Reading a real vLLM's /metrics, whichever server stands before the engine."""
 
-import time
-from collections.abc import Callable
-
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,12 +25,3 @@ def value(server: Instance, concept: str) -> float:
         if name == metric.name and all(dict(labels)[k] in v for k, v in wanted.items()):
             found += sample
     return found
-
-
-def eventually(holds: Callable[[], bool], deadline_s: float = 20) -> bool:
-    end = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True

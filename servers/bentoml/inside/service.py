@@ -6,7 +6,7 @@
 from pathlib import Path
 
 import bentoml
-from classifying import Classifier, Refused, answer, read, token_ids, tokenizer
+from classifying import Classifier, ids_or_refusal, respond, tokenizer
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
@@ -38,11 +38,7 @@ class Question(bentoml.IODescriptor):
     @classmethod
     async def from_http_request(cls, request, serde):
         """Read one request."""
-        try:
-            text = token_ids(read(await request.body()), TOKENIZER)
-        except Refused as refused:
-            text = refused
-        return cls.model_construct(texts=[text])
+        return cls.model_construct(texts=[ids_or_refusal(await request.body(), TOKENIZER)])
 
 
 class Label(bentoml.IODescriptor):
@@ -52,9 +48,8 @@ class Label(bentoml.IODescriptor):
     async def to_http_response(cls, obj, serde):
         """HTTP 400 for a text that was refused, 500 for one that could not be computed."""
         (found,) = obj
-        if isinstance(found, Exception):
-            return JSONResponse({"error": str(found)}, 400 if isinstance(found, Refused) else 500)
-        return JSONResponse(answer(found))
+        status, document = respond(found)
+        return JSONResponse(document, status)
 
 
 @bentoml.service(
@@ -80,6 +75,4 @@ class ClassifierService:
     )
     def classify(self, texts: list) -> list:
         """Logits, or what is wrong, for each of the texts that BentoML gathered."""
-        good = [text for text in texts if not isinstance(text, Refused)]
-        logits = iter(self._classifier.run_each(good) if good else [])
-        return [text if isinstance(text, Refused) else next(logits) for text in texts]
+        return self._classifier.run_each(texts)

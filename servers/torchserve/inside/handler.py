@@ -3,7 +3,7 @@
 import json
 import logging
 
-from classifying import Classifier, Refused, answer, read, token_ids, tokenizer
+from classifying import Classifier, ids_or_refusal, respond, tokenizer
 from ts.metrics.metric_type_enum import MetricTypes
 
 BATCH_SIZE = "classify_batch_size"
@@ -26,24 +26,11 @@ class Handler:
         """The answers of a batch, in its order, as JSON; what is refused gets its own status."""
         metric = context.metrics.get_metric(BATCH_SIZE, MetricTypes.HISTOGRAM)
         metric.add_or_update(len(requests), [self._name])
-        asked = [self._ids(request) for request in requests]
-        good = [ids for ids in asked if isinstance(ids, list)]
-        logits = iter(self._classifier.run_each(good) if good else [])
+        asked = [ids_or_refusal(one.get("body") or b"", self._tokenizer) for one in requests]
         bodies = []
-        for index, ids in enumerate(asked):
+        for index, found in enumerate(self._classifier.run_each(asked)):
+            status, document = respond(found)
             context.set_response_content_type(index, "application/json")
-            found = ids if isinstance(ids, Exception) else next(logits)
-            if isinstance(found, Exception):
-                refused = isinstance(found, Refused)
-                context.set_response_status(400 if refused else 500, idx=index)
-                bodies.append(json.dumps({"error": str(found)}))
-            else:
-                bodies.append(json.dumps(answer(found)))
+            context.set_response_status(status, idx=index)
+            bodies.append(json.dumps(document))
         return bodies
-
-    def _ids(self, request):
-        """The token ids asked for, or why not."""
-        try:
-            return token_ids(read(request.get("body") or b""), self._tokenizer)
-        except Refused as refused:
-            return refused

@@ -74,6 +74,14 @@ def token_ids(asked, tokenize):
     return ids
 
 
+def ids_or_refusal(body, tokenize):
+    """The token ids that a request's bytes ask for, or the `Refused` that says why not."""
+    try:
+        return token_ids(read(body), tokenize)
+    except Refused as refused:
+        return refused
+
+
 class Classifier:
     """The graph of the model in `folder`, on the CPU with so many threads for each call."""
 
@@ -99,12 +107,15 @@ class Classifier:
     def run_each(self, batch):
         """The same, where a batch that fails is computed again one by one.
 
-        Only those that fail alone get their exception instead of logits.
+        Only those that fail alone get their exception instead of logits. A `Refused` in place of
+        ids stays what it is.
         """
+        asked = [ids for ids in batch if not isinstance(ids, Refused)]
         try:
-            return self.run(batch)
+            found = iter(self.run(asked) if asked else [])
         except Exception:
-            return [self._alone(ids) for ids in batch]
+            found = map(self._alone, asked)
+        return [ids if isinstance(ids, Refused) else next(found) for ids in batch]
 
     def _alone(self, ids):
         try:
@@ -116,3 +127,10 @@ class Classifier:
 def answer(logits):
     """What a request is answered, from its logits."""
     return {"label": LABELS[logits[1] > logits[0]], "logits": logits}
+
+
+def respond(found):
+    """The HTTP status and the document for logits, or for the exception in their place."""
+    if isinstance(found, Exception):
+        return 400 if isinstance(found, Refused) else 500, {"error": str(found)}
+    return 200, answer(found)

@@ -15,7 +15,7 @@
 #
 # **Goal:** read a comparison of two engines that you have just launched yourself.
 #
-# **Minutes:** 15 to read and think. The machine needs about 3 of them on two CPU cores.
+# **Minutes:** 15 to read and think. The machine needs about one and a half on two CPU cores.
 #
 # Both engines serve the same small model, SmolLM2-135M-Instruct. vLLM is a server made for language
 # models. Triton is a server for any model; here it runs the same one in its Python backend. A small
@@ -53,18 +53,19 @@ triton = kit.up("triton")
 
 # %%
 for engine in (vllm, triton):
-    kit.ask(engine, "The capital of France is")
+    kit.ask(engine, "The capital of France is", tokens=12)
 
 # %% [markdown]
 # Now the same load, first on one and then on the other, never on both at once: they would slow each
 # other down. Each user asks, reads the answer to its end and asks again. That is a *closed loop*.
-# The first seconds are warm-up and do not count.
+# The first seconds are warm-up and do not count. The answers are short, eight tokens, so that there
+# are many of them.
 
 # %%
-on_vllm = kit.load(vllm, users=4, seconds=15)
+on_vllm = kit.load(vllm, users=4, seconds=8, tokens=8)
 
 # %%
-on_triton = kit.load(triton, users=4, seconds=15)
+on_triton = kit.load(triton, users=4, seconds=8, tokens=8)
 
 # %% [markdown]
 # The printed `locust` line is the whole load test; you can type it in a terminal. *Can the client
@@ -114,7 +115,7 @@ kit.compare(on_vllm, on_triton)
 
 # %%
 one_place = kit.up("triton", max_num_seqs=1)
-on_one_place = kit.load(one_place, users=4, seconds=15)
+on_one_place = kit.load(one_place, users=4, seconds=8, tokens=8)
 
 # %%
 kit.show(

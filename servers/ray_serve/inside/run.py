@@ -6,6 +6,7 @@
 whole machine ends; so the node is made as both make it, by Ray's own `Node`.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -53,15 +54,23 @@ def start_node(config):
             },
         ),
         head=True,
-        shutdown_at_exit=True,
+        # Its answer to SIGTERM is to wait half a minute for a drain, also before it serves.
+        shutdown_at_exit=False,
         spawn_reaper=True,
     )
+
+
+def leave(node):
+    """End at once: before it serves there is nothing to finish."""
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    os._exit(0)
 
 
 def main():
     """Serve until SIGTERM; end with an error as soon as a process of Ray's node has died."""
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     node = start_node(config)
+    atexit.register(node.kill_all_processes, check_alive=False, allow_graceful=True)
     ray.init(
         address=node.address,
         _node_ip_address=config["host"],
@@ -69,7 +78,7 @@ def main():
         logging_level="warning",
     )
     # After Ray's own, which would write a stack trace into the log of every good end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: leave(node))
     serve.start(
         proxy_location="HeadOnly",
         http_options={"host": config["host"], "port": config["ports"]["http"]},
@@ -78,6 +87,7 @@ def main():
     app = application(config["settings"], config["classifier"])
     serve.run(app, name=NAME, route_prefix="/", logging_config={"enable_access_log": False})
     print("serving", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     dead = []
     try:
         while not (dead := node.dead_processes()):

@@ -54,7 +54,7 @@ def prepare(request: Request, say: Say) -> None:
     if left := unfinished_jobs(file):
         say(
             f"{request.instance}: {left} {'job is' if left == 1 else 'jobs are'} left of an "
-            "earlier start and computed first: warm-up and a measurement are slower until then. "
+            "earlier start and computed now: warm-up and a measurement are slower until then. "
             f"To give them up, stop it and remove {file}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from servers.models.build import INSIDE
 from servers.torchserve import java, metrics
 
 MODEL = "classify"
+_ARCHIVING = ".archive."
 # `/.ts.sock.` and the five digits of a worker's number.
 _SOCKET_NAME_BYTES = 15
 _HERE = Path(__file__).parent
@@ -169,5 +171,8 @@ def _archive(request: Request, classifier: Path) -> None:
         *("--config-file", str(request.workspace / "model-config.yaml")),
         *("--export-path", str(store), "--archive-format", "zip-store"),
     )
-    with tempfile.TemporaryDirectory(dir=request.workspace, prefix=".archive.") as temporary:
+    for left in request.workspace.glob(f"{_ARCHIVING}*"):
+        # A start that was killed could not remove it.
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=request.workspace, prefix=_ARCHIVING) as temporary:
         environments.run("TorchServe's model archive", argv, Path(temporary), {}, timeout_s=300)

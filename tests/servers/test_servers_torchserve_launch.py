@@ -10,9 +10,9 @@ from asked import request_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers import knobs
+from servers import environments, knobs, models
 from servers.torchserve import ENGINE, java
-from servers.torchserve.launch import LOG4J, configuration, model_configuration
+from servers.torchserve.launch import LOG4J, configuration, model_configuration, prepare
 from servers.torchserve.metrics import METRICS
 from servers.torchserve.metrics import configuration as metrics_configuration
 
@@ -131,3 +131,19 @@ def test_its_end_as_a_project_is_said_where_it_is_named():
 def test_every_default_is_a_value_its_knob_takes():
     given_all = {knob.name: knob.default for knob in ENGINE.knobs}
     assert knobs.complete(ENGINE, given_all) == knobs.complete(ENGINE, {})
+
+
+def test_what_a_start_that_was_killed_left_of_its_archive_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(java, "ensure", lambda: JAVA)
+    monkeypatch.setattr(models, "classifier", lambda say: tmp_path)
+    archiving: list[Path] = []
+
+    def run(what, argv, folder, env, timeout_s):
+        archiving.extend(tmp_path.glob(".archive.*"))
+        assert archiving == [folder]
+
+    monkeypatch.setattr(environments, "run", run)
+    (tmp_path / ".archive.left").mkdir()
+    (tmp_path / ".archive.left" / "model.onnx").write_bytes(b"half")
+    prepare(replace(request(), workspace=tmp_path), print)
+    assert archiving and not list(tmp_path.glob(".archive.*"))

@@ -17,7 +17,7 @@
 # that stands still, why many calls make rare slowness common, why percentiles do not average, and
 # how many requests a p99.9 needs.
 #
-# **Minutes:** 25 to read and think. The machine needs about 3 of them on two CPU cores.
+# **Minutes:** 25 to read and think. The machine needs about one and a half on two CPU cores.
 #
 # You measure one tail yourself, on a real engine. For the rest the truth has to be known, or nobody
 # could say which number is right. So the lab has a *reference server*. It is no model: it sends
@@ -37,7 +37,7 @@ from notebooks import checks, figures, kit, tails
 #
 # 1. One call in a hundred is slow. A page needs 20 calls, one after another. How many pages in a
 #    hundred have a slow call in them?
-# 2. A server answers in 50 ms. In the middle of a test it stands still for 5 seconds. Ten users ask
+# 2. A server answers in 50 ms. In the middle of a test it stands still for 3 seconds. Ten users ask
 #    it, each waits for the answer and asks again. What is their p99? Now requests come by a
 #    timetable, as many a second as before. What is the p99 now?
 # 3. A dashboard draws one p99 for each second. Is the mean of that curve above or below the p99 of
@@ -54,7 +54,7 @@ from notebooks import checks, figures, kit, tails
 vllm = kit.up("vllm")
 
 # %%
-tail = kit.load(vllm, rate=4, seconds=24, tokens=4)
+tail = kit.load(vllm, rate=4, seconds=14, warmup=2, tokens=4)
 
 # %% [markdown]
 # Then the reference server. Its TTFT is drawn from a lognormal distribution with a median of 50 ms
@@ -65,28 +65,28 @@ tail = kit.load(vllm, rate=4, seconds=24, tokens=4)
 known = kit.up("reference", ttft_ms=50.0, ttft_tail=0.65)
 
 # %%
-heavy = kit.load(known, rate=450, seconds=12, warmup=1, tokens=1)
+heavy = kit.load(known, rate=450, seconds=11, warmup=1, tokens=1)
 
 # %% [markdown]
-# And once more, now with every answer after 50 ms, but with a standstill: 5 seconds after the first
-# request the whole server stops for 5 seconds. (That first request is the load test's own: it asks
+# And once more, now with every answer after 50 ms, but with a standstill: 4 seconds after the first
+# request the whole server stops for 3 seconds. (That first request is the load test's own: it asks
 # one thing to see that the server answers, and starts its clock a moment later. So in the picture
-# the standstill begins a little before 5 s.) Ten users who get their answers after 50 ms ask 200
+# the standstill begins a little before 4 s.) Ten users who get their answers after 50 ms ask 200
 # times a second together. The open loop asks as often.
 
 # %%
-stalled = kit.up("reference", ttft_ms=50.0, ttft_tail=0.0, stall_after_s=5.0, stall_for_s=5.0)
-closed = kit.load(stalled, users=10, seconds=15, warmup=1, tokens=1)
+stalled = kit.up("reference", ttft_ms=50.0, ttft_tail=0.0, stall_after_s=4.0, stall_for_s=3.0)
+closed = kit.load(stalled, users=10, seconds=13, warmup=1, tokens=1)
 
 # %% [markdown]
-# The server counts the 5 seconds from its first request. It shall stand still in the second run
-# too, so it has to forget the first. (When it goes on, a thousand answers come at once. If the
+# The server counts the 4 seconds from its first request. It shall stand still in the second run
+# too, so it has to forget the first. (When it goes on, hundreds of answers come at once. If the
 # verdict says that requests then left some milliseconds late, that is on record as well: notebook
 # 13 is about it.)
 
 # %%
 kit.forget(stalled)
-scheduled = kit.load(stalled, rate=200, seconds=15, warmup=1, tokens=1)
+scheduled = kit.load(stalled, rate=200, seconds=13, warmup=1, tokens=1)
 
 # %% [markdown]
 # ## Look
@@ -136,10 +136,10 @@ for name, run in (("vllm", tail), ("reference", heavy)):
 # ### A test that waits does not see the wait
 #
 # Both runs met the same standstill. In the closed loop each of the ten users had one request under
-# way, waited, and asked nothing in the meantime. So 5 lost seconds leave ten slow records among
-# thousands of fast ones. In the open loop everyone who *wanted* an answer in those seconds is in
-# the record, with the time from when it was wanted. Leaving them out is called **coordinated
-# omission**: the load generator lets the server tell it when not to look.
+# way, waited, and asked nothing in the meantime. So 3 lost seconds leave ten slow records among
+# a thousand fast ones and more. In the open loop everyone who *wanted* an answer in those seconds
+# is in the record, with the time from when it was wanted. Leaving them out is called
+# **coordinated omission**: the load generator lets the server tell it when not to look.
 
 # %%
 for name, run in (("closed loop", closed), ("open loop", scheduled)):

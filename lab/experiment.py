@@ -19,7 +19,7 @@ from lab.load import SCENARIOS, Load, check_protocol, in_words, locust_argv, pro
 from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
-from servers import supervisor
+from servers import instances, supervisor
 from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
 from servers.models.classifier import NAME as CLASSIFIER
@@ -134,6 +134,11 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
         logs.mkdir(exist_ok=True)
         shutil.copy(locust_log, logs / "locust.log")
     _keep_engine_log(engine_log, log_start, logs)
+    if not instances.leader_alive(instance):
+        say(
+            f"warning: the first process of {instance.name} ended during the run: what was "
+            "answered since is by what it left, if anything; `lab ps` shows how it is"
+        )
     finished = open_run(run_dir)
     _keep_server_metrics(finished, prometheus, instance, engine.metrics_lag_s, say)
     return Outcome(open_run(run_dir), exit_code, interrupted)

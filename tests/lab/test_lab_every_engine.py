@@ -68,6 +68,7 @@ class Life:
     listening: set[tuple[str, int]]
     quiet: list[Run]
     busy: list[Run]
+    said: str
     killed_s: float
     ps: str
     down: str
@@ -88,13 +89,13 @@ def life(request: pytest.FixtureRequest, home: Path) -> Life:
     instance = experiment.ensure_instance(engine, lambda _: None, settings=settings, model=model)
     (held,) = [one.host_bytes for one in planner.look().holders if one.name == instance.name]
     quiet, busy = [], []
-    killer = Killer(instance, home / "runs")
+    killer, out = Killer(instance, home / "runs"), io.StringIO()
     for scenario in scenarios:
         quiet.append(drive(engine, instance, scenario, 1))
         listening = sockets(instance)
         if scenario == scenarios[-1]:
             killer.start()
-        busy.append(drive(engine, instance, scenario, CLIENTS))
+        busy.append(drive(engine, instance, scenario, CLIENTS, out))
     killer.join()
     ps, down = lab("ps"), lab("down", instance.name)
     left = [port for _, port in listening if not set(processes.listeners(port)) <= foreign(home)]
@@ -106,6 +107,7 @@ def life(request: pytest.FixtureRequest, home: Path) -> Life:
         listening,
         quiet,
         busy,
+        out.getvalue(),
         killed_s,
         ps,
         down,
@@ -140,7 +142,9 @@ class Killer(threading.Thread):
             os.kill(self._instance.pid, signal.SIGKILL)
 
 
-def drive(engine: Engine, instance: Instance, scenario: str, users: int) -> Run:
+def drive(
+    engine: Engine, instance: Instance, scenario: str, users: int, out: io.StringIO | None = None
+) -> Run:
     load = Load(
         scenario,
         duration_s=4.0 if users == 1 else 8.0,
@@ -148,7 +152,7 @@ def drive(engine: Engine, instance: Instance, scenario: str, users: int) -> Run:
         users=users,
         prompts=PromptFlags(output_tokens=None if scenario == "classify" else "8"),
     )
-    return experiment.run(engine, instance, load, Console(file=io.StringIO(), width=160)).run
+    return experiment.run(engine, instance, load, Console(file=out or io.StringIO(), width=160)).run
 
 
 def lab(*argv: str) -> str:
@@ -240,6 +244,7 @@ def test_killed_under_load_what_fails_of_the_run_is_counted_and_it_is_not_called
     assert "unhealthy" in line or "dead" in line
     # BentoML's workers hold its socket themselves: orphaned, they answer on until `lab down`.
     assert counts["failed"] > 0 or "unhealthy" in line
+    assert life.said.count(f"the first process of {life.instance.name} ended during the run") == 1
 
 
 def test_down_leaves_no_process_no_port_and_no_shared_memory(life: Life):

@@ -16,7 +16,7 @@
 # **Goal:** read KV use, preemption and prefix-cache hits off a running vLLM; compute the KV bytes
 # of a token and how many requests a budget of memory holds at once.
 #
-# **Minutes:** 25 to read and think. The machine needs about 100 seconds of them on two CPU cores.
+# **Minutes:** 25 to read and think. The machine needs about 90 seconds of them on two CPU cores.
 #
 # To write its next word a language model looks back at every word before it. What it needs of them,
 # a *key* and a *value* in every layer, is kept and not computed again: the **KV cache**. vLLM cuts
@@ -76,13 +76,13 @@ print("Its log:", paged.said_at_start(vllm))
 # The lone user asks for longer than the others, or there would be one answer to judge by.
 
 # %%
-one = kit.load(vllm, users=1, seconds=14, warmup=1, prompt_tokens=100, tokens=48)
+one = kit.load(vllm, users=1, seconds=10, warmup=1, prompt_tokens=100, tokens=48)
 
 # %%
 eight = kit.load(vllm, users=8, seconds=6, warmup=2, prompt_tokens=100, tokens=48)
 
 # %%
-twenty = kit.load(vllm, users=20, seconds=9, warmup=3, prompt_tokens=100, tokens=48)
+twenty = kit.load(vllm, users=20, seconds=8, warmup=2, prompt_tokens=100, tokens=48)
 
 # %% [markdown]
 # At last the prefix cache: prompts of about 320 tokens, all different; then as long, but with the

@@ -69,9 +69,7 @@ seen["by hand, calm"] = instruments.by_hand(server, users=24, seconds=5, tokens=
 # and `forget` lets it begin anew, so all four loads meet the same answers in the same order.
 
 # %%
-kit.forget(server)
-with instruments.starved(server):
-    hungry = kit.load(server, users=24, seconds=6, warmup=1, tokens=5)
+hungry = instruments.load_starved(server, users=24, seconds=6, warmup=1, tokens=5)
 seen["lab, starved"] = instruments.truth(server, hungry)
 
 # %%
@@ -117,8 +115,7 @@ for name, run in (("calm", calm), ("starved", hungry)):
 
 # %%
 fast = kit.up("reference")
-with instruments.starved(fast):
-    piled = kit.load(fast, users=16, seconds=6, warmup=1, tokens=32)
+piled = instruments.load_starved(fast, users=16, seconds=6, warmup=1, tokens=32)
 seen["lab, starved, 20 ms a token"] = instruments.truth(fast, piled)
 
 # %%
@@ -152,8 +149,7 @@ print(f"Starved against calm: {instruments.apart(hungry, calm)}.")
 
 # %%
 server = kit.up("reference", gap_ms=400.0)
-with instruments.starved(server):
-    late = kit.load(server, rate=20, seconds=7, warmup=2, tokens=5)
+late = instruments.load_starved(server, rate=20, seconds=7, warmup=2, tokens=5)
 
 # %%
 kit.compare(late, quantities=("ttft_s", "ttft_from_schedule_s", "schedule_delay_s"))

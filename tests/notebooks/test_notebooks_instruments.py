@@ -181,12 +181,12 @@ def test_hogs_end_when_their_time_is_up_and_without_load_there_are_none(referenc
     done = threading.Event()
     nobody = SimpleNamespace(base_url="http://127.0.0.1:9")
     threading.Timer(0.5, done.set).start()
-    instruments._starve(nobody, 2, 5.0, set(), done)
+    instruments._starve(nobody, 2, 5.0, 12, set(), done)
     assert hogs() == []
     with streams(reference, 3) as client:
         until(lambda: instruments._sent(reference))
         before = {child.pid for child in psutil.Process().children(recursive=True)}
-        instruments._starve(reference, 1, 0.5, before, threading.Event())
+        instruments._starve(reference, 1, 0.5, 12, before, threading.Event())
         client.kill()
     assert hogs() == []
 
@@ -272,3 +272,21 @@ def test_every_line_of_the_plain_client_is_a_finished_request(reference):
     assert done.returncode == 0 and lines
     assert all(line["ttft_s"] > 0.05 for line in lines)
     assert len({line["request_id"] for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize(("answered", "loads"), [([30], 1), ([2, 30], 2), ([2, 0], 2)])
+def test_a_client_too_hungry_to_learn_from_is_given_more_and_it_is_said(
+    reference, monkeypatch, capsys, answered, loads
+):
+    runs = [SimpleNamespace(summary={"requests": {"ok": ok}}) for ok in answered]
+    coming = iter(runs)
+    asked = []
+
+    def load(_instance, **flags):
+        asked.append(flags)
+        return next(coming)
+
+    monkeypatch.setattr(instruments.kit, "load", load)
+    assert instruments.load_starved(reference, users=2) is runs[-1]
+    assert asked == [{"users": 2}] * loads
+    assert ("too hungry" in capsys.readouterr().out) == (loads == 2)

@@ -93,7 +93,8 @@ kit.show(
 instruments.accuracy(seen)
 
 # %% [markdown]
-# And what the lab says of its own client, calm and starved.
+# And what the lab says of its own client, calm and starved. At 400 ms a token it needs very little
+# of a core: if its numbers held, *valid* is right, however hungry it was.
 
 # %%
 for name, run in (("calm", calm), ("starved", hungry)):

@@ -36,6 +36,13 @@ BATCHES = {
 All tokens of a step are those of prompts too; some engines count output tokens only.
 """
 
+AT_END = "of ended answers, rough"
+"""Said of a batch whose tokens are counted when answers end, and whose steps as they are made.
+
+Answers that were begun before the window or end after it make it too large or too small, the more
+so the shorter the window is: eight users can come to 8.4.
+"""
+
 NOTE = (
     "Engine: the bucket of its histogram that holds the quantile, and the exact mean, of what "
     "ended in the window. Client: exact, from the records, of what was sent in it; network and "
@@ -98,7 +105,8 @@ def mean_batches(
 ) -> list[tuple[str, float]]:
     """How much the engine computed together in the window: title and exact mean.
 
-    The mean is over batches, as the engine itself counted them; what computed nothing is left out.
+    The mean is over batches, as the engine itself counted them (`AT_END` says where that is not
+    exact); what computed nothing is left out.
     """
     found = []
     for metric in metrics:
@@ -115,5 +123,5 @@ def mean_batches(
             for name in names
         )
         if batches:
-            found.append((title, total / batches))
+            found.append((f"{title}, {AT_END}" if metric.at_end else title, total / batches))
     return found

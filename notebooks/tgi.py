@@ -61,8 +61,8 @@ def mean_batch(run: Run) -> float:
     if run.server_metrics is None:
         return math.nan
     metrics = ENGINES[str(run.manifest["engine"]["name"])].metrics
-    found = dict(mean_batches(run.server_metrics, metrics, run.window))
-    return found.get("Batch, output tokens a step", math.nan)
+    (found,) = mean_batches(run.server_metrics, metrics, run.window) or [("", math.nan)]
+    return found[1]
 
 
 def refused(run: Run) -> int:

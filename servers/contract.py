@@ -46,7 +46,8 @@ class Metric:
     stands on `/metrics` (without `_bucket`, `_sum`, `_count`). `scale` turns it into seconds,
     bytes or ratios: microseconds have 1e-6. `selector` keeps the series that carry the concept:
     label and value, several values match any of them. `exact_sum` is false where an engine makes
-    a histogram's sum up from its buckets: its mean is none then.
+    a histogram's sum up from its buckets: its mean is none then. `at_end` is true of a counter to
+    which a request adds all it did when it has ended.
     """
 
     concept: str
@@ -57,6 +58,7 @@ class Metric:
     scale: float = 1.0
     selector: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     exact_sum: bool = True
+    at_end: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ METRICS = (
     Metric("prompt_tokens", "tgi_request_input_length_sum", "counter", "tokens",
            "Prompt tokens of the requests that were taken."),
     Metric("output_tokens", "tgi_request_generated_tokens_sum", "counter", "tokens",
-           "Tokens of answers that have ended."),
+           "Tokens of answers that have ended.", at_end=True),
     Metric("steps", "tgi_batch_inference_count", "counter", "steps",
            "Forward passes, by method: prefill or decode. Each gives every request in it a token, "
-           "so output tokens divided by steps are the mean batch."),
+           "so output tokens divided by steps are the mean batch, in the long run."),
     Metric("requests_arrived", "tgi_request_count", "counter", "requests",
            "Requests that arrived, whatever became of them."),
     Metric("requests_ok", "tgi_request_success", "counter", "requests", "Requests answered."),

@@ -60,6 +60,16 @@ def test_tokens_counted_with_those_of_prompts_and_without_do_not_stand_in_one_ro
     assert mean_batches(series, (output, counted), WINDOW) == [("Batch, output tokens a step", 3.0)]
 
 
+def test_tokens_counted_when_answers_end_are_no_exact_batch_and_that_is_said():
+    """Eight answers of 12 tokens each end in the window; 3 of their steps were before it."""
+    output = Metric("output_tokens", "texts", "counter", "tokens", "", at_end=True)
+    counted = Metric("steps", "calls", "counter", "steps", "")
+    series = table(("texts", {}, [0, 0, 96, 96]), ("calls", {}, [0, 3, 12, 12]))
+    ((title, mean),) = mean_batches(series, (output, counted), WINDOW)
+    assert mean > 8
+    assert title == "Batch, output tokens a step, of ended answers, rough"
+
+
 @pytest.mark.parametrize("metrics", [(HISTOGRAM,), COUNTERS, ()])
 def test_an_engine_that_computed_nothing_has_none(metrics):
     idle = table(("sizes_sum", {}, [7] * 4), ("sizes_count", {}, [7] * 4), ("texts", {}, [1] * 4))

@@ -20,8 +20,8 @@ class Source:
     """Something that metrics are about: an instance of an engine, a load test, or a GPU.
 
     `kind` is the engine's name, `LOAD_TEST` or `GPU`. `state` is one word for people. `scraped`
-    says whether Prometheus reaches it now. `uuid` is a GPU's. `title` is what people call it; only
-    an instance that this lab started has one, as no metric tells an engine from its stand-in.
+    says whether Prometheus reaches it now. `uuid` is a GPU's. `title` is what people call it;
+    what another lab's Prometheus scrapes may have none.
     """
 
     name: str
@@ -87,7 +87,7 @@ def merge(
             state if name in now or known is None else known.state,
             now.get(name) == 1.0,
             known.about if known else "",
-            title=known.title if known else "",
+            title=known.title if known else series.labels.get("title", ""),
         )
     # Two stable sorts: names falling for load tests (newest run first), rising for engines.
     ordered = sorted(merged.values(), key=lambda source: source.name)
@@ -102,7 +102,7 @@ def discover(url: str, span: promql.Span) -> list[Source] | Failure:
         url,
         promql.by(
             "max",
-            ["job", "instance", "engine"],
+            ["job", "instance", "engine", "title"],
             f"last_over_time({promql.selector('up')}[{length}s])",
         ),
     )

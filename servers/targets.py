@@ -22,6 +22,8 @@ def write(instance: Instance) -> None:
     labels = {
         "job": instance.job,
         "engine": instance.engine,
+        # No metric tells an engine from its stand-in.
+        "title": instance.title,
         "instance": instance.name,
         "__metrics_path__": url.path or "/metrics",
     }

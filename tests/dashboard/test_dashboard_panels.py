@@ -187,9 +187,11 @@ def test_a_stand_in_is_called_what_it_is_and_of_an_unknown_instance_only_its_kin
         Series({"job": "engine", "engine": "tgi", "instance": name}, (1.0,), (1.0,))
         for name in ("mine", "far")
     ]
-    far, mine = sources.merge(local, seen, seen)
+    labels = {"job": "engine", "engine": "tgi", "title": COMPATIBLE, "instance": "stopped"}
+    far, mine, stopped = sources.merge(local, [*seen, Series(labels, (1.0,), (1.0,))], seen)
     assert live.title_of(mine) == COMPATIBLE
     assert live.title_of(far) == "tgi"
+    assert (live.title_of(stopped), stopped.state) == (COMPATIBLE, "ended")
 
 
 def test_a_summary_s_quantiles_are_shown_as_they_are() -> None:

@@ -35,6 +35,7 @@ def test_up_gives_a_ready_instance_whose_state_and_target_are_on_disk(lab_home):
         "job": "engine",
         "engine": "standin",
         "instance": "standin",
+        "title": "stand-in server",
         "__metrics_path__": "/metrics",
     }
 

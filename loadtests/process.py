@@ -152,3 +152,12 @@ def _after_fork() -> None:
     if sys.platform == "linux":
         libc: Any = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def finish_in_peace(**_: Any) -> None:
+    """From now on Ctrl-C is answered and does nothing: the run is being written, and that ends."""
+    signal.signal(signal.SIGINT, _still_writing)
+
+
+def _still_writing(_signal: int, _frame: object) -> None:
+    os.write(2, b"Still waiting for the last answers and writing the run; this ends by itself.\n")

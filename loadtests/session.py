@@ -82,6 +82,7 @@ class Session:
         events.test_start.add_listener(self._start)
         events.test_stopping.add_listener(self._stopping)
         events.test_stop.add_listener(self._stop)
+        events.quitting.add_listener(process.finish_in_peace)
         events.quit.add_listener(self._quit)
 
     @property

@@ -247,6 +247,25 @@ def test_an_interrupted_run_is_closed_and_keeps_its_records(reference, locust, t
     assert f"run: {folder}" in out
 
 
+def test_further_ctrl_c_while_the_last_answers_come_change_nothing(reference, locust, tmp_path):
+    folder = tmp_path / "run"
+    with locust.start(
+        "completion", "-H", reference.url, "-u", "3", "-t", "10m", "--output-tokens", "20",
+        "--model", "ref,ttft=0.01,gap=0.05", "--stop-timeout", "5s", "--run-dir", str(folder),
+    ) as process:  # fmt: skip
+        wait_for(process, folder, lambda path: finished_requests(path) > 5)
+        for _ in range(8):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert "this ends by itself" in err
+    run = open_run(folder)
+    assert run.finished
+    assert set(column(run, "status")) <= {"ok", "cancelled"}
+
+
 def test_kill_9_keeps_what_was_finished_a_second_before(reference, locust, tmp_path):
     folder = tmp_path / "run"
     with locust.start(

@@ -98,7 +98,8 @@ class _Work:
         self._model = model
         self._run: BatchRun | None = None
         self._answered = 0
-        self._interrupted = False
+        self._stopped_s: float | None = None
+        self._heard_s = 0.0
         self._refused: dict[int, str] = {}
         self._end_s: float | None = None
 
@@ -107,7 +108,7 @@ class _Work:
         shown = _Shown(console, self._job.name, len(self._prompts))
 
         def stop() -> None:
-            self._interrupted = True
+            self._stopped_s = self._stopped_s or time.monotonic()
             self._job.interrupt()
             shown.stopping()
 
@@ -117,9 +118,9 @@ class _Work:
                     self._take(event)
                     shown.update(self._answered, event)
             # What the job did to its end was not interrupted, whoever asked for it.
-            interrupted = self._interrupted and self._end_s is None
+            interrupted = self._stopped_s is not None and self._end_s is None
             failed = self._end_s is None and not interrupted
-            run = None if self._run is None else self._run.close(self._end_s or time.monotonic())
+            run = None if self._run is None else self._run.close(self._over_s())
         return Outcome(
             run,
             len(self._prompts) - self._answered,
@@ -128,8 +129,17 @@ class _Work:
             self._job.failure() if failed else None,
         )
 
+    def _over_s(self) -> float:
+        """When the work was over: done, or stopped, or with the last that was heard of it.
+
+        What the engine takes to end after that is no time in which it was to answer.
+        """
+        return self._end_s or max(self._stopped_s or 0.0, self._heard_s)
+
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
+        if kind == "answer" or self._stopped_s is None:
+            self._heard_s = event.get("last_token_s") or event["monotonic_s"]
         if kind == "ready":
             count = len(self._prompts)
             self._run = BatchRun(self._engine, self._job, self._source, count, event)

@@ -78,7 +78,7 @@ def summarise(
             total=counts["total"],
             ok=counts["ok"],
             offered=chosen.num_rows if open_loop else None,
-            achieved=sent,
+            achieved=sent + _tried_in_vain(chosen),
             schedule_delay=_furthest_to_p99(result["schedule_delay_s"]),
             clocks=_counts(chosen.column("clock")),
             merged_first_chunks=merged,
@@ -98,6 +98,13 @@ def summarise(
         "reasons": reasons,
     }
     return result
+
+
+def _tried_in_vain(chosen: pa.Table) -> int:
+    """Requests that the client would have sent, to a server that could not be reached."""
+    unsent = pc.is_null(chosen["sent_s"])
+    failed = pc.is_in(chosen["status"], pa.array([Status.STREAM_ERROR, Status.TIMEOUT]))
+    return int(pc.sum(pc.and_(unsent, failed)).as_py() or 0)
 
 
 def _cut_short_s(load: dict[str, Any], end_s: float | None) -> tuple[float, float] | None:

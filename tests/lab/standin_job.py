@@ -1,6 +1,7 @@
 """A stand-in for an engine's offline job: it answers at a steady pace, and computes nothing.
 
-`standin_job.py PROMPTS REPORT_FD PACE_S`; a prompt `refuse` is refused, `die` kills it.
+`standin_job.py PROMPTS REPORT_FD PACE_S`; a prompt `refuse` is refused, `die` kills it, and with
+a prompt `linger` it takes 4 s to end after Ctrl-C.
 """
 
 import json
@@ -24,6 +25,15 @@ began_s = time.monotonic()
 tell("ready", monotonic_s=began_s, epoch_s=time.time(), version="0")
 with Path(prompts).open() as lines:
     asked = [json.loads(line) for line in lines]
+
+
+def linger(_signal: int, _frame: object) -> None:
+    time.sleep(4)
+    sys.exit(130)
+
+
+if any(one.get("prompt") == "linger" for one in asked):
+    signal.signal(signal.SIGINT, linger)
 for place, one in enumerate(asked):
     text = one.get("prompt") or one["messages"][-1]["content"]
     if text == "refuse":

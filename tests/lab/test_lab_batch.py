@@ -192,6 +192,23 @@ def test_ctrl_c_between_two_answers_leaves_the_same_in_the_run_and_in_the_file(h
     assert ours(home) == []
 
 
+def test_how_long_an_engine_takes_to_end_is_no_time_of_the_run(home):
+    """It was to answer until Ctrl-C, and not after: rates are over that time."""
+
+    def interrupt() -> None:
+        while len(answers(home)) < 5:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    outcome = ask(home, [{"prompt": "linger"}, *prompts(200)], pace_s=0.05)
+    run = outcome.run
+    assert outcome.interrupted
+    last_s = max(row["last_content_s"] for row in run.records.to_pylist())
+    assert last_s <= run.window.end_s < last_s + 2
+    assert run.summary["requests"]["ok"] == len(answers(home))
+
+
 def test_lab_down_finds_a_job_that_runs_and_what_was_finished_stays(home):
     stopped: list[str] = []
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -274,3 +275,20 @@ def test_a_load_that_was_stopped_early_says_so(
     found = summarise(table(make_record(1.0), make_record(2.0)), manifest, _stats(end_s=end_s))
     reasons = found["client"]["reasons"]
     assert any("the load was stopped" in reason for reason in reasons) is said
+
+
+@pytest.mark.parametrize("status", [Status.STREAM_ERROR, Status.TIMEOUT])
+def test_requests_that_reached_no_server_are_not_the_clients_fault(
+    table, make_record, make_manifest, status
+):
+    """It was on time, and nobody took them: that it sent too little cannot be said of it."""
+    answered = [make_record(n / 10) for n in range(50)]
+    refused = [
+        replace(make_record(n / 10), status=status, sent_s=None, chunk_s=[]) for n in range(50, 100)
+    ]
+    manifest = make_manifest("poisson", finished=True)
+    found = summarise(table(*answered, *refused), manifest, _stats())
+    assert found["client"]["verdict"] == "valid", found["client"]["reasons"]
+    assert found["achieved_rps"] == pytest.approx(5.0)
+    never = [replace(one, status=Status.CANCELLED) for one in refused]
+    assert summarise(table(*answered, *never), manifest, _stats())["client"]["verdict"] == "invalid"

@@ -19,6 +19,7 @@ from lab.load import SCENARIOS, Load, check_protocol, in_words, locust_argv, pro
 from measure import server_metrics
 from measure.manifest import new_run_id
 from measure.store import Run, open_run
+from measure.writer import note_engine
 from servers import instances, supervisor
 from servers.contract import Engine, Say, Value, Way
 from servers.instances import Instance
@@ -28,6 +29,8 @@ from servers.models.classifier import NAME as CLASSIFIER
 # so long at most, where Prometheus or what it scrapes is slow.
 AFTER_SCRAPES_S = 2.5
 BEFORE_SCRAPES_S = 5.0
+# Prometheus looks every 5 s for what is new; twice that, where it is slow.
+_FIRST_SCRAPE_S = 12.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,9 @@ def run(engine: Engine, instance: Instance, load: Load, console: Console) -> Out
 def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: Say) -> Outcome:
     protocol = protocol_of(engine, load)
     prometheus = services.watch(say)
+    if instance.metrics_url is not None:
+        # A load on an engine that has just started would be without the engine's own numbers.
+        scrapes.wait_for(prometheus.base_url, [instance.name], instance.started_s, _FIRST_SCRAPE_S)
     run_dir = new_folder(new_run_id(instance.name, load.scenario, datetime.now(UTC)))
     engine_log = Path(instance.log)
     log_start = engine_log.stat().st_size if engine_log.exists() else 0
@@ -139,6 +145,7 @@ def _run(engine: Engine, instance: Instance, load: Load, console: Console, say: 
             f"warning: the first process of {instance.name} ended during the run: what was "
             "answered since is by what it left, if anything; `lab ps` shows how it is"
         )
+        note_engine(run_dir, ended_in_run=True)
     finished = open_run(run_dir)
     _keep_server_metrics(finished, prometheus, instance, engine.metrics_lag_s, say)
     return Outcome(open_run(run_dir), exit_code, interrupted)

@@ -26,7 +26,7 @@ def plan_command(
     model: Model = None,
     way: WayOfRunning = None,
 ) -> None:
-    """What these engines will take of memory together, and whether it fits; starts nothing.
+    """What these engines will take of memory together, and whether it fits; starts none of them.
 
     A knob is set on each of the engines that has it. An engine that runs already counts as
     stopped first, as `lab up` would do.

@@ -24,7 +24,7 @@ _SCALARS = {
     "output_tokens_per_s": "tokens/s",
 }
 # Another port or another start is no other setting, nor is how long that start took.
-_NOT_SETTINGS = ("engine.argv", "load.host", "engine.ready_s")
+_NOT_SETTINGS = ("engine.argv", "load.host", "engine.ready_s", "engine.ended_in_run")
 _NO_SETTING_BEGINS = "engine.warmup"
 
 
@@ -220,6 +220,11 @@ def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
         if client.get("verdict") != Verdict.VALID and not run.running:
             reasons = "; ".join(client.get("reasons") or ["no verdict was kept"])
             found.append(f"{run.run_id} is {client.get('verdict') or 'not judged'}: {reasons}.")
+        if run.manifest["engine"].get("ended_in_run"):
+            found.append(
+                f"In {run.run_id} the engine's first process ended: what was answered after that "
+                "is by what it left."
+            )
         if not run.finished:
             state = "still goes on" if run.running else "was cut off"
             found.append(f"{run.run_id} {state}: its numbers are of what had ended by then.")

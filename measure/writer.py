@@ -196,3 +196,10 @@ def finish(path: Path, manifest: dict[str, Any], client: ClientStats | None) -> 
             f"{path / SHARDS}: once there is room, it can be opened or recovered as it is."
         ) from error
     return dict(summary)
+
+
+def note_engine(path: Path, **facts: Any) -> None:
+    """Add to the manifest of a run what became known of its engine after the load."""
+    manifest = run_files.read_manifest(path)
+    manifest["engine"] = {**manifest["engine"], **facts}
+    write_json(path / MANIFEST, manifest)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -221,6 +222,15 @@ def test_it_listens_on_this_machine_only_at_ports_that_it_declared_or_the_kernel
     assert {port for _, port in life.listening if not low <= port <= high} <= declared
 
 
+def test_its_own_metrics_are_there_from_the_beginning_of_its_first_load(life: Life):
+    first = life.quiet[0].server_metrics.to_pylist()
+    assert min(row["t_s"] for row in first if row["metric"] == "up" and _is_of(row, life)) <= 0.5
+
+
+def _is_of(row: dict[str, Any], life: Life) -> bool:
+    return dict(row["labels"])["instance"] == life.instance.name
+
+
 def test_many_clients_are_computed_together_by_its_own_metrics(life: Life):
     if life.engine.environment is None:
         pytest.skip("it computes nothing")
@@ -245,6 +255,8 @@ def test_killed_under_load_what_fails_of_the_run_is_counted_and_it_is_not_called
     # BentoML's workers hold its socket themselves: orphaned, they answer on until `lab down`.
     assert counts["failed"] > 0 or "unhealthy" in line
     assert life.said.count(f"the first process of {life.instance.name} ended during the run") == 1
+    assert run.manifest["engine"]["ended_in_run"] is True
+    assert not any("ended_in_run" in one.manifest["engine"] for one in life.quiet)
 
 
 def test_down_leaves_no_process_no_port_and_no_shared_memory(life: Life):

@@ -121,6 +121,14 @@ def test_every_parameter_of_arrivals_and_prompts_is_listed_where_it_differs(make
     }
 
 
+def test_that_an_engine_died_while_it_was_loaded_is_said_and_is_no_setting(make_run):
+    whole, broken = make_run("a", 0.1), make_run("b", 0.1)
+    broken.manifest["engine"]["ended_in_run"] = True
+    found = compare([whole, broken])
+    assert [line for line in found.warnings if "engine's first process ended" in line] != []
+    assert not any("ended_in_run" in setting.name for setting in found.settings)
+
+
 def test_what_makes_a_comparison_unfair_is_said(make_run):
     run = make_run("a", 0.1)
     assert compare([run, make_run("b", 0.1)]).warnings == ()

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboard import compare_tables, definition_tables, engine_side, units
+from dashboard import engine_side, units
 from dashboard import runs as runs_kept
+from dashboard.compare import definition_tables, tables
 from lab.batch_run import OFFLINE
 from lab.errors import LabError
 from measure import table
@@ -106,13 +107,13 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     for heading, frame in (
         (
             "\nWhat differs in engine and load",
-            compare_tables.settings(comparison, heads, catalog.ENGINES),
+            tables.settings(comparison, heads, catalog.ENGINES),
         ),
-        ("\nMeasured at the client, with 95% intervals", compare_tables.numbers(comparison, heads)),
+        ("\nMeasured at the client, with 95% intervals", tables.numbers(comparison, heads)),
     ):
         console.print(heading, style="bold")
         console.print(_table(frame) if not frame.empty else "nothing")
-    lines, notes = compare_tables.engine_numbers(runs, names, catalog.ENGINES)
+    lines, notes = tables.engine_numbers(runs, names, catalog.ENGINES)
     console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
     console.print(_table(lines) if not lines.empty else "nothing the lab has a histogram of")
     if not lines.empty:

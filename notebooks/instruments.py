@@ -20,7 +20,8 @@ import pandas as pd
 import psutil
 from rich.console import Console
 
-from dashboard import definition_tables, units
+from dashboard import units
+from dashboard.compare import definition_tables
 from lab import calibrate as calibration
 from lab.calibrate_level import Level
 from lab.calibrate_truth import Truth, decode, join

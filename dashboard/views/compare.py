@@ -5,16 +5,8 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from dashboard import (
-    compare_tables,
-    compare_tiles,
-    definition_tables,
-    engine_side,
-    run_figures,
-    runs,
-    text,
-    theme,
-)
+from dashboard import engine_side, run_figures, runs, text, theme
+from dashboard.compare import definition_tables, tables, tiles
 from dashboard.quantities import of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun, Unreadable
@@ -72,7 +64,7 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
         st.rerun(scope="app")
     dark = st.context.theme.type == "dark"
     lines = theme.lines_for_runs([one.run_id for one in loaded], dark)
-    st.html(compare_tiles.render(loaded, lines))
+    st.html(tiles.render(loaded, lines))
     comparison = compare([one.run for one in loaded]) if len(loaded) > 1 else None
     _remarks(loaded, comparison)
     _latency(loaded, lines)
@@ -99,7 +91,7 @@ def _choose(readable: list[RunInfo], asked: list[str]) -> list[str]:
     st.session_state["chosen_runs"] = [
         name for name in st.session_state["chosen_runs"] if name in names
     ]
-    titles = {info.run_id: compare_tables.title(info) for info in readable}
+    titles = {info.run_id: tables.title(info) for info in readable}
     picked = st.multiselect(
         "Runs",
         names,
@@ -129,7 +121,7 @@ def _missing(asked: list[str], infos: list[RunInfo], root: str) -> None:
 
 def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     """What a reader must know before believing the figures."""
-    remarks = list(comparison.warnings) if comparison else compare_tables.doubts(loaded[0].run)
+    remarks = list(comparison.warnings) if comparison else tables.doubts(loaded[0].run)
     if remarks:
         few, rest = remarks[:MOST_REMARKS], remarks[MOST_REMARKS:]
         st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in few))
@@ -191,14 +183,14 @@ def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
     note = "In brackets: the 95% interval of the quantile. – : the sample cannot carry it."
     st.subheader("Numbers", anchor=False)
     if comparison is None:
-        _table(compare_tables.numbers_of_one(loaded[0].run))
+        _table(tables.numbers_of_one(loaded[0].run))
         st.caption(f"{note} Choose a second run above to compare this one with.")
         return
     names = [one.run_id for one in loaded]
-    _table(compare_tables.numbers(comparison, names), TABLE_HEIGHT)
+    _table(tables.numbers(comparison, names), TABLE_HEIGHT)
     st.caption(note)
     st.subheader("Settings that differ", anchor=False)
-    differ = compare_tables.settings(comparison, names, ENGINES)
+    differ = tables.settings(comparison, names, ENGINES)
     if differ.empty:
         st.caption("None: the runs repeat each other.")
     else:
@@ -235,7 +227,7 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
 def _engine_side(loaded: list[LoadedRun]) -> None:
     st.subheader("The engine's own numbers beside the client's", anchor=False)
     runs_shown, names = [one.run for one in loaded], [one.run_id for one in loaded]
-    table, notes = compare_tables.engine_numbers(runs_shown, names, ENGINES)
+    table, notes = tables.engine_numbers(runs_shown, names, ENGINES)
     if not table.empty:
         _table(table)
         st.caption(engine_side.NOTE)

@@ -4,8 +4,9 @@ import time
 
 import streamlit as st
 
-from dashboard import figures, live, live_tiles, panels, promql, sources, text, theme
-from dashboard.live import PanelReadings
+from dashboard import figures, panels, promql, sources, text, theme
+from dashboard.live import asking, tiles
+from dashboard.live.asking import PanelReadings
 from dashboard.prometheus import Failure, address
 from dashboard.sources import Source
 from dashboard.theme import Line
@@ -71,7 +72,7 @@ def show(span_name: str, quantile_name: str) -> None:
     if all(source.kind == sources.GPU for source in shown):
         _nothing_runs(span_name)
         return
-    readings = live.read(url, span, shown)
+    readings = asking.read(url, span, shown)
     if isinstance(readings, Failure):
         _no_prometheus(readings, said_by)
         return
@@ -79,7 +80,7 @@ def show(span_name: str, quantile_name: str) -> None:
     kinds = [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]
     lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
     now = [source for source in shown if not (source.is_load and source.state == "ended")]
-    st.html(live_tiles.render(now or shown, readings, lines, span))
+    st.html(tiles.render(now or shown, readings, lines, span))
     _hints(shown)
     for group, title in SECTIONS.items():
         _section(group, title, readings, lines, span, quantile_name)
@@ -133,9 +134,9 @@ def _panel(
 ) -> None:
     panel = readings.panel
     words = f"{panel.title} {quantile_name}" if panel.reading == "quantile" else panel.title
-    idle = live.idle(readings)
+    idle = asking.idle(readings)
     st.markdown(f"**{words}**" + (" :gray[idle]" if idle else ""), help=panel.help)
-    shapes = live.shapes(readings, lines, QUANTILES[quantile_name])
+    shapes = asking.shapes(readings, lines, QUANTILES[quantile_name])
     figure = figures.panel(
         shapes, panel.unit, span.start_s, span.end_s, span.step_s, f"{panel.key}{span.step_s}"
     )

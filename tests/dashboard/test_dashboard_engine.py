@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from stub_nvml import GIB, Card, Nvml
 
-from dashboard import live, panels, prometheus, promql, sources
+from dashboard import panels, prometheus, promql, sources
+from dashboard.live import asking
 from dashboard.prometheus import Failure
 from dashboard.sources import Source
 from servers import supervisor
@@ -48,7 +49,7 @@ def _queries() -> dict[str, str]:
     for panel in panels.PANELS:
         for kind in (*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU):
             matchers = {panel.identity: ["a.b-1", 'x"y|z\\']}
-            for query in panels.queries(panel, live.metrics_of(panel, kind), matchers, 5):
+            for query in panels.queries(panel, asking.metrics_of(panel, kind), matchers, 5):
                 found[f"{panel.key} of {kind}: {query.metric} {query.label}"] = query.expression
     return found
 
@@ -75,7 +76,7 @@ def test_memory_and_cpu_of_a_scraped_instance_arrive(server: str) -> None:
     wanted = panels.group("process")
     deadline = time.monotonic() + 60
     while True:
-        found = live.read(server, _span(), [source], wanted)
+        found = asking.read(server, _span(), [source], wanted)
         assert not isinstance(found, Failure), found
         if all(one.by_source for one in found):
             break
@@ -97,7 +98,7 @@ def test_gpus_are_found_and_drawn_and_what_one_does_not_tell_is_said(server: str
         ("GPU 1", sources.GPU, "Stand-in GPU"),
     ]
     while True:
-        readings = live.read(server, _span(), found, panels.group("gpu"))
+        readings = asking.read(server, _span(), found, panels.group("gpu"))
         assert not isinstance(readings, Failure)
         by_key = {one.panel.key: one for one in readings}
         if all(one.by_source for one in readings):

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from dashboard import gpu_panels, live, panels, promql, sources
+from dashboard import gpu_panels, panels, promql, sources
+from dashboard.live import asking
 from dashboard.panels import PANELS, PROCESS, Part, Query
 from dashboard.prometheus import Series
 from dashboard.sources import Source
@@ -39,7 +40,7 @@ def test_every_concept_of_a_panel_is_exported_by_something(panel: panels.Panel) 
 def test_a_metric_that_is_exported_gives_a_query(panel: panels.Panel, kind: str) -> None:
     if (panel.group == "client") != (kind == sources.LOAD_TEST):
         return
-    metrics = live.metrics_of(panel, kind)
+    metrics = asking.metrics_of(panel, kind)
     found = panels.queries(panel, metrics, {panel.identity: ["a"]}, 5)
     known = {metric.concept for metric in metrics}
     exported = [one for one in panel.parts if one.concept in known and one.over in {None, *known}]
@@ -89,7 +90,7 @@ def test_gpus_of_one_machine_go_by_number_and_of_several_by_machine_too() -> Non
 def test_no_query_averages() -> None:
     for panel in PANELS:
         for kind in [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]:
-            for query in panels.queries(panel, live.metrics_of(panel, kind), {}, 5):
+            for query in panels.queries(panel, asking.metrics_of(panel, kind), {}, 5):
                 assert "avg" not in query.expression
                 assert "histogram_quantile" not in query.expression
 
@@ -127,7 +128,7 @@ def test_bucket_rates_are_read_as_bounds_in_the_panel_s_unit() -> None:
         _series("a", [0, 4], le="20"),
         _series("a", [0, 4], le="+Inf"),
     ]
-    reading = live.interpret(query, answer)["a"]
+    reading = asking.interpret(query, answer)["a"]
     assert reading.bounds(0.5, 0) is None
     bounds = reading.last_bounds(0.5, SPAN.end_s, SPAN.step_s)
     assert bounds is not None
@@ -135,12 +136,14 @@ def test_bucket_rates_are_read_as_bounds_in_the_panel_s_unit() -> None:
 
 
 def test_torn_buckets_give_no_bounds() -> None:
-    reading = live.interpret(Query("", "buckets", 1, "", "x"), [_series("a", [3.0], le="10")])["a"]
+    reading = asking.interpret(Query("", "buckets", 1, "", "x"), [_series("a", [3.0], le="10")])[
+        "a"
+    ]
     assert reading.bounds(0.99, 0) is None
 
 
 def test_a_value_that_ended_is_not_shown_as_now() -> None:
-    reading = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [7.0])])["a"]
+    reading = asking.interpret(Query("", "line", 1, "", "x"), [_series("a", [7.0])])["a"]
     assert reading.last(SPAN.end_s, 4) == 7.0
     assert math.isnan(reading.last(SPAN.end_s + 60, 4))
 
@@ -148,14 +151,14 @@ def test_a_value_that_ended_is_not_shown_as_now() -> None:
 def test_idle_is_told_from_zero() -> None:
     panel = panels.panel("ttft")
     query = Query("", "buckets", 1, "", "x")
-    quiet = live.interpret(query, [_series("a", [0.0], le="1"), _series("a", [0.0], le="+Inf")])
-    readings = live.PanelReadings(panel, {"a": (quiet["a"],)}, ())
-    assert live.idle(readings)
-    zero = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [0.0])])
-    assert not live.idle(live.PanelReadings(panel, {"a": (zero["a"],)}, ()))
-    nan = live.interpret(Query("", "line", 1, "", "x"), [_series("a", [math.nan])])
-    assert live.idle(live.PanelReadings(panel, {"a": (nan["a"],)}, ()))
-    assert not live.idle(live.PanelReadings(panel, {}, ()))
+    quiet = asking.interpret(query, [_series("a", [0.0], le="1"), _series("a", [0.0], le="+Inf")])
+    readings = asking.PanelReadings(panel, {"a": (quiet["a"],)}, ())
+    assert asking.idle(readings)
+    zero = asking.interpret(Query("", "line", 1, "", "x"), [_series("a", [0.0])])
+    assert not asking.idle(asking.PanelReadings(panel, {"a": (zero["a"],)}, ()))
+    nan = asking.interpret(Query("", "line", 1, "", "x"), [_series("a", [math.nan])])
+    assert asking.idle(asking.PanelReadings(panel, {"a": (nan["a"],)}, ()))
+    assert not asking.idle(asking.PanelReadings(panel, {}, ()))
 
 
 def test_local_instances_and_targets_become_one_list() -> None:
@@ -189,9 +192,9 @@ def test_a_stand_in_is_called_what_it_is_and_of_an_unknown_instance_only_its_kin
     ]
     labels = {"job": "engine", "engine": "tgi", "title": COMPATIBLE, "instance": "stopped"}
     far, mine, stopped = sources.merge(local, [*seen, Series(labels, (1.0,), (1.0,))], seen)
-    assert live.title_of(mine) == COMPATIBLE
-    assert live.title_of(far) == "tgi"
-    assert (live.title_of(stopped), stopped.state) == (COMPATIBLE, "ended")
+    assert asking.title_of(mine) == COMPATIBLE
+    assert asking.title_of(far) == "tgi"
+    assert (asking.title_of(stopped), stopped.state) == (COMPATIBLE, "ended")
 
 
 def test_a_summary_s_quantiles_are_shown_as_they_are() -> None:
@@ -200,7 +203,7 @@ def test_a_summary_s_quantiles_are_shown_as_they_are() -> None:
         _series("a", [math.nan, 9e4], quantile="0.99"),
         _series("a", [1, 5e4], quantile="0.5"),
     ]
-    reading = live.interpret(query, answer)["a"]
+    reading = asking.interpret(query, answer)["a"]
     assert reading.bounds(0.99, 0) is None
     bounds = reading.bounds(0.99, 1)
     assert bounds is not None

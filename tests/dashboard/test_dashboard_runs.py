@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 from dashboard_runs import damage, records, write_run
 
-from dashboard import compare_tables, compare_tiles, engine_side, quantities, runs, theme
+from dashboard import engine_side, quantities, runs, theme
+from dashboard.compare import tables, tiles
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, Setting, compare
@@ -52,7 +53,7 @@ def test_an_unfinished_run_is_read_and_says_that_it_goes_on(tmp_path: Path) -> N
     loaded = _load(tmp_path / "a")
     assert loaded.run.running
     assert loaded.values["ttft_s"].size > 0
-    assert any("still goes on" in doubt for doubt in compare_tables.doubts(loaded.run))
+    assert any("still goes on" in doubt for doubt in tables.doubts(loaded.run))
     before = runs.fingerprint(tmp_path / "a")
     writer.append(records(1)[0])
     writer.flush()
@@ -82,12 +83,12 @@ def test_the_table_has_intervals_and_a_ratio_for_two_runs(tmp_path: Path) -> Non
     write_run(tmp_path, "b", records(1200, ttft_s=0.4, seed=2), settings={"max_num_seqs": 1})
     both = [_load(tmp_path / name) for name in "ab"]
     comparison = compare([one.run for one in both])
-    table = compare_tables.numbers(comparison, ["a", "b"]).set_index("")
+    table = tables.numbers(comparison, ["a", "b"]).set_index("")
     median = both[0].run.summary["ttft_s"]["p50"]
     assert table.loc["TTFT p50", "a"].startswith(f"{median * 1000:.3g} ms")
     assert "[" in table.loc["TTFT p50", "a"]
     assert table.loc["TTFT p50", "second ÷ first"].endswith("differ")
-    settings = compare_tables.settings(comparison, ["a", "b"], ENGINES).set_index("")
+    settings = tables.settings(comparison, ["a", "b"], ENGINES).set_index("")
     assert list(settings.loc["max_num_seqs"]) == ["16", "1"]
 
 
@@ -152,7 +153,7 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
     ]
     columns = [list(column) for column in zip(*rows, strict=True)]
     server_metrics.write(tmp_path / "a", pa.table(columns, schema=server_metrics.SCHEMA))
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
+    table, notes = tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     median = table.set_index("").loc["TTFT p50"]
     assert median["engine · a"] == "50–100 ms  (mean 90 ms)"
     assert median["client · a"].endswith("ms")
@@ -163,14 +164,14 @@ def test_the_engine_s_histogram_stands_beside_the_client_s_number(tmp_path: Path
 def test_damaged_server_metrics_are_a_note(tmp_path: Path) -> None:
     write_run(tmp_path, "a", records(200))
     (tmp_path / "a" / "server_metrics.parquet").write_bytes(b"nothing")
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
+    table, notes = tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     assert table.empty
     assert "cannot be read" in notes[0]
 
 
 def test_a_run_without_server_metrics_says_so(tmp_path: Path) -> None:
     write_run(tmp_path, "a", records(200))
-    table, notes = compare_tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
+    table, notes = tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     assert table.empty
     assert notes == ["a: no server_metrics.parquet was kept with this run."]
 
@@ -180,7 +181,7 @@ def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:
 
     write_run(tmp_path, "a", records(60), name="before the change")
     writer = write_run(tmp_path, "b", records(60), finish=False)
-    titles = {info.run_id: compare_tables.title(info) for info in list_runs(tmp_path)}
+    titles = {info.run_id: tables.title(info) for info in list_runs(tmp_path)}
     assert titles == {"a": "a (before the change)", "b": "b · running"}
     writer.close()
 
@@ -193,7 +194,7 @@ def test_a_runs_tile_says_where_a_stand_in_was_measured(
 ) -> None:
     write_run(tmp_path, "a", records(5), engine="tgi", title=title)
     loaded = _load(tmp_path / "a")
-    html = compare_tiles.render([loaded], theme.lines_for_runs(["a"], dark=False))
+    html = tiles.render([loaded], theme.lines_for_runs(["a"], dark=False))
     assert f">{called} · 8 users<" in html
 
 
@@ -210,7 +211,7 @@ def test_a_number_with_its_interval_has_its_unit_once_where_both_have_it(
     cell: Cell, said: str
 ) -> None:
     row = Row("e2e_s", "p50", "s", (cell,))
-    frame = compare_tables.numbers(Comparison(("a",), ("a",), (row,), (), ()), ["a"])
+    frame = tables.numbers(Comparison(("a",), ("a",), (row,), (), ()), ["a"])
     assert list(frame["a"]) == [said]
 
 
@@ -225,7 +226,7 @@ def test_a_difference_too_small_to_be_shown_is_said_in_words(
     ratio: float, bounds: tuple[float, float], said: str
 ) -> None:
     row = Row("itl_s", "p50", "s", (Cell(1.0), Cell(ratio)), Change(ratio - 1, ratio, bounds, True))
-    frame = compare_tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
+    frame = tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
     assert list(frame["second ÷ first"]) == [said]
 
 
@@ -235,7 +236,7 @@ def test_a_knob_that_one_engine_alone_has_is_shown_only_where_somebody_set_it() 
         found = [Setting("engine.name", kinds), Setting("engine.instance", kinds)]
         found += [Setting(f"engine.settings.{name}", pair) for name, pair in values.items()]
         comparison = Comparison(("a", "b"), ("a", "b"), (), tuple(found), ())
-        return list(compare_tables.settings(comparison, ["a", "b"], ENGINES)[""])
+        return list(tables.settings(comparison, ["a", "b"], ENGINES)[""])
 
     batches = next(one for one in ENGINES["triton"].knobs if one.kind == "ints")
     assert isinstance(batches.default, tuple)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dashboard import promql, tiles, units
-from dashboard.live import PanelReadings, Reading, title_of
+from dashboard.live.asking import PanelReadings, Reading, title_of
 from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Tile

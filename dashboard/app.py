@@ -10,16 +10,54 @@ _ROOT = str(Path(__file__).resolve().parent.parent)
 if _ROOT not in sys.path:
     sys.path.append(_ROOT)
 
+from dashboard import words  # noqa: E402
+from dashboard.words import t  # noqa: E402
+
 # An icon of our own: Streamlit would fetch one of its set from the internet.
 _ICON = str(Path(__file__).with_name("icon.svg"))
 st.set_page_config(page_title="Serving Lab", page_icon=_ICON, layout="wide")
 
-# Streamlit fades what is being computed anew: a page that follows would breathe all day.
-st.html("<style>.stElementContainer{opacity:1!important;transition:none!important}</style>")
+# Streamlit fades what is being computed anew: a page that follows would breathe all day. The
+# choice of language stands in the head line, where it takes no room from the page.
+st.html(
+    """<style>
+    .stElementContainer{opacity:1!important;transition:none!important}
+    .st-key-language{position:fixed;top:.7rem;right:3.5rem;width:auto!important;z-index:999991}
+    .st-key-language button{padding:0 .5rem;min-height:1.7rem}
+    </style>"""
+)
 
-PAGES = [
-    st.Page("views/live.py", title="Live", icon=":material/monitoring:", default=True),
-    st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
-]
+words.ask_language_of(lambda: str(st.session_state.get("lang") or "en"))
 
-st.navigation(PAGES, position="top").run()
+# File (and address) to title and icon, in their order.
+PAGES = {
+    "live": ("Live", ":material/monitoring:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
+}
+
+
+def _language() -> None:
+    with st.container(key="language"):
+        st.segmented_control(
+            "Language",
+            list(words.LANGUAGES),
+            format_func=lambda code: words.LANGUAGES[code],
+            default="en",
+            required=True,
+            key="lang",
+            bind="query-params",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+
+
+_language()
+st.navigation(
+    [
+        st.Page(
+            f"views/{name}.py", title=t(title), icon=icon, url_path=name, default=name == "live"
+        )
+        for name, (title, icon) in PAGES.items()
+    ],
+    position="top",
+).run()

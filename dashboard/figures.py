@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import text, units
@@ -64,6 +65,21 @@ def panel(
         layout["yaxis"]["dtick"] = 1
     # One construction: every later update of a figure costs as much as all of it.
     return go.Figure(data=traces, layout=layout)
+
+
+def numbers(shapes: Sequence[Curve | Band], unit: units.Unit) -> pd.DataFrame:
+    """What a live panel draws: a row for each point, lower and upper being alike for a line."""
+    rows = []
+    for shape in shapes:
+        lower, upper = (
+            (shape.lower, shape.upper) if isinstance(shape, Band) else (shape.values, shape.values)
+        )
+        rows += [
+            (datetime.fromtimestamp(time_s, UTC).isoformat(), shape.name, low, high)
+            for time_s, low, high in zip(shape.times_s, lower, upper, strict=True)
+        ]
+    what = units.TITLES[unit]
+    return pd.DataFrame(rows, columns=["time", "series", f"lower ({what})", f"upper ({what})"])
 
 
 def common(height: int, revision: str, legend: bool = True) -> dict[str, Any]:

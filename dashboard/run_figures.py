@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import text, units
@@ -82,6 +83,37 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
     _latency_axis(figure, "x", samples, unit)
     return figure
+
+
+def values(samples: Sequence[Sample], unit: units.Unit) -> pd.DataFrame:
+    """All values of the samples, sorted: what an E-CDF and a distribution are drawn of."""
+    return pd.DataFrame(
+        {
+            "run": np.repeat([one.name for one in samples], [one.values.size for one in samples]),
+            f"value ({units.TITLES[unit]})": np.concatenate(
+                [np.empty(0), *(one.values for one in samples)]
+            ),
+        }
+    )
+
+
+def tails(samples: Sequence[Sample], unit: units.Unit) -> pd.DataFrame:
+    """The quantiles that `tail` draws, with their intervals where it draws them."""
+    what = units.TITLES[unit]
+    rows = []
+    for sample in samples:
+        points = tail_points(sample)
+        edges = {
+            at: (low, high)
+            for at, low, high in zip(points.interval_survival, points.low, points.high, strict=True)
+        }
+        rows += [
+            (sample.name, 1 - at, value, *edges.get(at, (math.nan, math.nan)))
+            for at, value in zip(points.survival, points.value, strict=True)
+        ]
+    return pd.DataFrame(
+        rows, columns=["run", "quantile", f"value ({what})", f"low ({what})", f"high ({what})"]
+    )
 
 
 def tail_points(sample: Sample) -> Tail:
@@ -227,6 +259,16 @@ def over_time(
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(**ticks(unit))
     return figure
+
+
+def rates(shown: Mapping[str, tuple[Floats, Floats]], unit: units.Unit) -> pd.DataFrame:
+    """What `over_time` draws."""
+    rows = [
+        (name, time, rate)
+        for name, (time_s, several) in shown.items()
+        for time, rate in zip(time_s.tolist(), several.tolist(), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["run", "time (seconds)", units.TITLES[unit]])
 
 
 def _run_style(figure: go.Figure, revision: str) -> None:

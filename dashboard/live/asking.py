@@ -55,11 +55,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class PanelReadings:
-    """What a panel can draw, and in `notes` why it cannot draw the rest."""
+    """What a panel can draw, and in `notes` why it cannot draw the rest.
+
+    `queries` are the expressions asked for it.
+    """
 
     panel: Panel
     by_source: Mapping[str, tuple[Reading, ...]]
     notes: tuple[str, ...]
+    queries: tuple[str, ...] = ()
 
 
 def read(
@@ -139,7 +143,8 @@ def _readings(
         notes += [panels.silent(found, source.name) for source in missing]
         drawn = {reading.note for source in sources for reading in by_source.get(source.name, ())}
         notes += [f"{title}: {note}." for title in titles for note in sorted(drawn - {""})]
-    return PanelReadings(panel, by_source, tuple(notes))
+    asked = tuple(query.expression for _, found in plan for query in found)
+    return PanelReadings(panel, by_source, tuple(notes), asked)
 
 
 def interpret(query: Query, answer: Sequence[Series]) -> dict[str, Reading]:

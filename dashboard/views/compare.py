@@ -1,31 +1,27 @@
 """Compare: one run or several, side by side, from their records."""
 
+from functools import partial
 from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import engine_side, run_figures, runs, text, theme
+from dashboard import chosen_runs, engine_side, run_figures, runs, text, theme
+from dashboard.chart import chart
 from dashboard.compare import definition_tables, tables, tiles
 from dashboard.quantities import of_runs
 from dashboard.run_figures import Sample
-from dashboard.runs import Fingerprint, LoadedRun, Unreadable
+from dashboard.runs import LoadedRun
+from dashboard.words import t
 from measure.compare import Comparison, compare
 from measure.store import RunInfo, list_runs
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
-MOST_RUNS = 8
 MOST_REMARKS = 3
 TABLE_HEIGHT = 420
 _TO_MAKE = """lab run {first} --users 4
 lab run {first} --users 16"""
-
-
-@st.cache_resource(max_entries=24, show_spinner="Reading the run …")
-def _load(path: str, seen: Fingerprint) -> LoadedRun | Unreadable:
-    """The run as it was when its files looked like `seen`."""
-    return runs.load(runs.root() / path)
 
 
 def page() -> None:
@@ -37,15 +33,10 @@ def page() -> None:
         _no_runs(str(root))
         _damaged(infos)
         return
-    known = {info.run_id for info in infos}
-    if "asked_runs" not in st.session_state:
-        st.session_state["asked_runs"] = runs.names_in(st.query_params.get_all("runs"), known)
-    asked = st.session_state["asked_runs"]
-    chosen = _choose(readable, asked)
-    _missing(asked, infos, str(root))
+    chosen = chosen_runs.choose(infos)
     running = any(info.running for info in readable if info.run_id in chosen)
     body = st.fragment(show, run_every=REFRESH_S if running else None)
-    body(tuple(chosen), running)
+    body(chosen, running)
     _damaged(infos)
 
 
@@ -54,7 +45,7 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     if not chosen:
         st.info("Choose a run above, or several.", icon=":material/compare_arrows:")
         return
-    loaded, broken = _open(chosen)
+    loaded, broken = chosen_runs.opened(chosen)
     for one in broken:
         st.error(f"{text.markdown(one.run_id)}: {text.markdown(one.reason, 600)}")
     if not loaded:
@@ -72,51 +63,6 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     _more_figures(loaded, lines)
     _engine_side(loaded)
     _definitions(loaded)
-
-
-def _open(chosen: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
-    several = [_load(name, runs.fingerprint(runs.root() / name)) for name in chosen]
-    return (
-        [one for one in several if isinstance(one, LoadedRun)],
-        [one for one in several if isinstance(one, Unreadable)],
-    )
-
-
-def _choose(readable: list[RunInfo], asked: list[str]) -> list[str]:
-    """The runs of the address (`?runs=a,b`), else the two newest, the older first."""
-    names = [info.run_id for info in readable]
-    if "chosen_runs" not in st.session_state:
-        found = [name for name in asked if name in names][:MOST_RUNS]
-        st.session_state["chosen_runs"] = found or names[:2][::-1]
-    st.session_state["chosen_runs"] = [
-        name for name in st.session_state["chosen_runs"] if name in names
-    ]
-    titles = {info.run_id: tables.title(info) for info in readable}
-    picked = st.multiselect(
-        "Runs",
-        names,
-        key="chosen_runs",
-        format_func=lambda name: titles[name],
-        max_selections=MOST_RUNS,
-        placeholder="Choose runs",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    st.query_params["runs"] = runs.to_query(picked)
-    return list(picked)
-
-
-def _missing(asked: list[str], infos: list[RunInfo], root: str) -> None:
-    """Say which of the address's runs cannot be shown, and why."""
-    problems = {info.run_id: info.problem for info in infos}
-    for name in asked:
-        if name not in problems:
-            st.warning(
-                f"The address asks for {text.markdown(name)}, and there is no such run in "
-                f"{text.markdown(root)}."
-            )
-        elif problems[name]:
-            st.warning(text.markdown(problems[name], 600))
 
 
 def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
@@ -150,15 +96,24 @@ def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
     samples = _samples(loaded, lines, chosen.key)
     left, right = st.columns(2)
     with left:
-        st.markdown(f"**{chosen.title}: share of requests at or below**", help=chosen.help)
-        _chart(run_figures.ecdf(samples, chosen.unit), "ecdf", f"E-CDF of {chosen.title}")
-    with right:
-        st.markdown(
-            f"**{chosen.title}: the tail, with 95% intervals**",
-            help="Each percentile the sample carries, to p99.9; the band is its distribution-free "
-            "95% interval. Where the sample is too small a curve ends, and a band ends sooner.",
+        chart(
+            run_figures.ecdf(samples, chosen.unit),
+            "ecdf",
+            t("{quantity}: share of requests at or below", quantity=t(chosen.title)),
+            help=t(chosen.help),
+            data=lambda: run_figures.values(samples, chosen.unit),
         )
-        _chart(run_figures.tail(samples, chosen.unit), "tail", f"Tail of {chosen.title}")
+    with right:
+        chart(
+            run_figures.tail(samples, chosen.unit),
+            "tail",
+            t("{quantity}: the tail, with 95% intervals", quantity=t(chosen.title)),
+            help=t(
+                "Each percentile the sample carries, to p99.9; the band is its distribution-free "
+                "95% interval. Where the sample is too small a curve ends, and a band ends sooner."
+            ),
+            data=lambda: run_figures.tails(samples, chosen.unit),
+        )
     _carried(samples)
     packed = [one.run_id for one in loaded if one.tokens_per_chunk > 1.05]
     if chosen.key == "chunk_gap_s" and packed:
@@ -208,20 +163,25 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
         if not any(one.values.size for one in samples):
             continue
         with column:
-            st.markdown(f"**{what.title}**", help=what.help)
-            figure = run_figures.distribution(samples, what.unit)
-            _chart(figure, f"distribution-{key}", f"Distribution of {what.title}")
+            chart(
+                run_figures.distribution(samples, what.unit),
+                f"distribution-{key}",
+                t(what.title),
+                help=t(what.help),
+                data=partial(run_figures.values, samples, what.unit),
+            )
     if not any(one.run.summary["output_tokens_per_s"] for one in loaded):
         return
     with columns[2]:
-        st.markdown(
-            "**Output tokens/s**",
-            help="Tokens that arrived, over seconds from the run's start; warm-up is shaded.",
-        )
         rates = {one.run_id: one.tokens_per_s for one in loaded}
         warmup_s = max(one.run.window.start_s for one in loaded)
-        figure = run_figures.over_time(rates, lines, "tok/s", warmup_s)
-        _chart(figure, "tokens", "Output tokens per second over the run")
+        chart(
+            run_figures.over_time(rates, lines, "tok/s", warmup_s),
+            "tokens",
+            t("Output tokens/s"),
+            help=t("Tokens that arrived, over seconds from the run's start; warm-up is shaded."),
+            data=lambda: run_figures.rates(rates, "tok/s"),
+        )
 
 
 def _engine_side(loaded: list[LoadedRun]) -> None:
@@ -268,10 +228,6 @@ def _table(table: pd.DataFrame, height: int | Literal["auto"] = "auto") -> None:
         for name in table.columns
     }
     st.dataframe(table, hide_index=True, height=height, column_config=widths)
-
-
-def _chart(figure: object, key: str, alt: str) -> None:
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
 
 
 def _damaged(infos: list[RunInfo]) -> None:

@@ -5,11 +5,13 @@ import time
 import streamlit as st
 
 from dashboard import figures, panels, promql, sources, text, theme
+from dashboard.chart import chart
 from dashboard.live import asking, tiles
 from dashboard.live.asking import PanelReadings
 from dashboard.prometheus import Failure, address
 from dashboard.sources import Source
 from dashboard.theme import Line
+from dashboard.words import t
 
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -133,18 +135,19 @@ def _panel(
     readings: PanelReadings, lines: dict[str, Line], span: promql.Span, quantile_name: str
 ) -> None:
     panel = readings.panel
-    words = f"{panel.title} {quantile_name}" if panel.reading == "quantile" else panel.title
-    idle = asking.idle(readings)
-    st.markdown(f"**{words}**" + (" :gray[idle]" if idle else ""), help=panel.help)
+    words = t(panel.title) + (f" {quantile_name}" if panel.reading == "quantile" else "")
     shapes = asking.shapes(readings, lines, QUANTILES[quantile_name])
     figure = figures.panel(
         shapes, panel.unit, span.start_s, span.end_s, span.step_s, f"{panel.key}{span.step_s}"
     )
-    st.plotly_chart(
+    chart(
         figure,
-        key=f"panel-{panel.key}",
-        config={"displayModeBar": False},
-        alt=f"{words}: {panel.help}",
+        f"panel-{panel.key}",
+        words,
+        help=t(panel.help),
+        data=lambda: figures.numbers(shapes, panel.unit),
+        queries=readings.queries,
+        aside=t("idle") if asking.idle(readings) else "",
     )
 
 

@@ -77,7 +77,7 @@ def test_the_address_chooses_runs_and_metric(lab: Path) -> None:
     app = _compare(runs="c,a", metric="E2E")
     assert not app.exception
     assert app.multiselect[0].value == ["c", "a"]
-    assert "**E2E: the tail" in _words(app)
+    assert "**E2E\\: the tail" in _words(app)
 
 
 def test_an_address_of_missing_and_damaged_runs_says_so(lab: Path) -> None:

@@ -24,6 +24,7 @@ st.html(
     .stElementContainer{opacity:1!important;transition:none!important}
     .st-key-language{position:fixed;top:.7rem;right:3.5rem;width:auto!important;z-index:999991}
     .st-key-language button{padding:0 .5rem;min-height:1.7rem}
+    [class*="st-key-menu-"] [data-testid="stIconMaterial"]{display:none}
     </style>"""
 )
 
@@ -37,18 +38,24 @@ PAGES = {
 
 
 def _language() -> None:
+    """The choice of language. The address names it by its code, not by what is written here."""
+    if "lang" not in st.session_state:
+        asked = st.query_params.get("lang")
+        st.session_state["lang"] = asked if asked in words.LANGUAGES else "en"
     with st.container(key="language"):
         st.segmented_control(
             "Language",
             list(words.LANGUAGES),
             format_func=lambda code: words.LANGUAGES[code],
-            default="en",
             required=True,
             key="lang",
-            bind="query-params",
             label_visibility="collapsed",
             persist_state="session",
         )
+    if st.session_state["lang"] != "en":
+        st.query_params["lang"] = st.session_state["lang"]
+    else:
+        st.query_params.pop("lang", None)
 
 
 _language()

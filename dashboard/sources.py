@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard import prometheus, promql
-from dashboard.gpu_panels import PRESENT
+from dashboard.panels import PRESENT
 from dashboard.prometheus import Failure, Series
 from servers import instances
 from servers.catalog import ENGINES

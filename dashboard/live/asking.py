@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dashboard import gpu_panels, panels, prometheus, promql
+from dashboard import panels, prometheus, promql
 from dashboard.figures import Band, Curve
 from dashboard.panels import Panel, Query
 from dashboard.prometheus import Answer, Failure, Series
@@ -109,7 +109,7 @@ def metrics_of(panel: Panel, kind: str) -> Sequence[Metric]:
     if panel.group == "process":
         return panels.PROCESS
     if panel.group == "gpu":
-        return gpu_panels.EXPORTED
+        return panels.EXPORTED
     return ENGINES[kind].metrics if kind in ENGINES else ()
 
 

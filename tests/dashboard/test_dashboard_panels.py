@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dashboard import gpu_panels, panels, promql, sources
+from dashboard import panels, promql, sources
 from dashboard.live import asking
 from dashboard.panels import PANELS, PROCESS, Part, Query
 from dashboard.prometheus import Series
@@ -27,7 +27,7 @@ def test_every_concept_of_a_panel_is_exported_by_something(panel: panels.Panel) 
     elif panel.group == "process":
         known = {metric.concept for metric in PROCESS}
     elif panel.group == "gpu":
-        known = {metric.concept for metric in gpu_panels.EXPORTED}
+        known = {metric.concept for metric in panels.EXPORTED}
     else:
         known = {metric.concept for engine in ENGINES.values() for metric in engine.metrics}
     for part in panel.parts:
@@ -65,11 +65,11 @@ def test_gpus_are_read_by_dcgm_s_names_and_told_apart_by_their_uuid() -> None:
     }
     asked = set()
     for panel in panels.group("gpu"):
-        for query in panels.queries(panel, gpu_panels.EXPORTED, {"UUID": ["GPU-1"]}, 5):
+        for query in panels.queries(panel, panels.EXPORTED, {"UUID": ["GPU-1"]}, 5):
             assert query.expression.startswith("max by (UUID)")
             asked.add(query.metric)
     assert asked == of_default_counters_csv
-    assert gpu_panels.PRESENT in asked
+    assert panels.PRESENT in asked
 
 
 def test_gpus_of_one_machine_go_by_number_and_of_several_by_machine_too() -> None:

@@ -1,6 +1,6 @@
 """The panels of GPUs, under DCGM's metric names: the lab's exporter and dcgm-exporter fill them."""
 
-from dashboard.panel_types import Panel, Part
+from dashboard.panels.types import Panel, Part
 from servers.catalog import ENGINES
 from servers.contract import Metric
 

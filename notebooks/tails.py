@@ -6,27 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from measure.quantiles import Floats, carried, interval_ranks, quantile
+from measure.serial_calls import Amplification, amplification, calls_until_likely
+
+__all__ = [
+    "Amplification", "Pieces", "Width", "amplification", "by_piece", "calls_until_likely",
+    "interval_width", "least_count", "mean_of_pieces",
+]  # fmt: skip
 
 _SEED = 2013
-
-
-@dataclass(frozen=True)
-class Amplification:
-    """How many pages of `calls` serial calls hold at least one slow call; slow is above `limit_s`.
-
-    Shares, one for each number of calls: `in_order` of the calls as they followed each other in
-    the run (NaN where it is too short for 20 such pages; `pages` says how many it holds),
-    `resampled` of calls drawn from the run at random, `independent` what
-    1 − (1 − share of slow calls)^calls says.
-    """
-
-    limit_s: float
-    slow_share: float
-    calls: tuple[int, ...]
-    pages: tuple[int, ...]
-    in_order: Floats
-    resampled: Floats
-    independent: Floats
 
 
 @dataclass(frozen=True)
@@ -44,55 +31,6 @@ class Pieces:
 
     start_s: Floats
     value_s: Floats
-
-
-def amplification(
-    values_s: Floats, calls: Sequence[int], *, level: float = 0.99, pages: int = 20_000
-) -> Amplification:
-    """The chance that a page of several serial calls meets at least one slow one.
-
-    Args:
-        values_s: latencies in the order in which the requests were wanted; NaN is left out.
-        calls: how many calls make a page.
-        level: a call is slow if it lies above this quantile of the values.
-        pages: how many pages are drawn for the resampled share, with replacement.
-    """
-    kept = values_s[~np.isnan(values_s)]
-    limit_s = quantile(kept, level)
-    slow = kept > limit_s
-    share = float(slow.mean())
-    random = np.random.default_rng(_SEED)
-    in_order, resampled = [], []
-    for number in calls:
-        whole = slow.size // number
-        cut = slow[: whole * number].reshape(whole, number)
-        in_order.append(float(cut.any(axis=1).mean()) if whole >= 20 else float("nan"))
-        drawn = slow[random.integers(0, slow.size, (pages, number))]
-        resampled.append(float(drawn.any(axis=1).mean()))
-    independent = 1 - (1 - share) ** np.array(calls, dtype=np.float64)
-    return Amplification(
-        limit_s,
-        share,
-        tuple(calls),
-        tuple(slow.size // number for number in calls),
-        np.array(in_order),
-        np.array(resampled),
-        independent,
-    )
-
-
-def calls_until_likely(slow_share: float) -> int:
-    """The least number of serial calls of which more often than not at least one is slow.
-
-    Raises:
-        ValueError: no call, or every call, is slow.
-    """
-    if not 0 < slow_share < 1:
-        raise ValueError(f"a share of slow calls of {slow_share} has no such number")
-    calls = 1
-    while 1 - (1 - slow_share) ** calls <= 0.5:
-        calls += 1
-    return calls
 
 
 def by_piece(

@@ -53,24 +53,28 @@ _started: list[str] = []
 _drawn: list[str] = []
 
 
-def up(engine: str, *, cold: bool = False, **settings: Value) -> Instance:
+def up(
+    engine: str, *, name: str | None = None, cold: bool = False, **settings: Value
+) -> Instance:
     """Start an engine (or use the one that runs so already) and wait until it answers.
 
     `settings` are knobs by the lab's names, such as `max_num_seqs=4`. Prometheus is started with
-    it, so that the engine's own numbers are kept as well. With `cold` one that runs is stopped
-    first, and the new one is not warmed up.
+    it, so that the engine's own numbers are kept as well. With a `name` it is an instance of its
+    own beside the first. With `cold` one that runs is stopped first, and the new one is not
+    warmed up.
     """
     words = [f"{knob}={knobs.show(value)}" for knob, value in settings.items()]
     flags = [*(f"--set {word}" for word in words), *(["--no-warmup"] if cold else [])]
+    flags += [f"--name {name}"] if name else []
     print("$ lab up", engine, *flags)
     kind = services.find(engine)
     before = _alive()
     try:
         services.watch(_quiet)
         if cold:
-            supervisor.down(engine, say=_quiet)
+            supervisor.down(name or engine, say=_quiet)
         instance = experiment.ensure_instance(
-            kind, _say, settings=knobs.parse(kind, words), warm=not cold
+            kind, _say, name=name, settings=knobs.parse(kind, words), warm=not cold
         )
     finally:
         # Also when the start fails: the last cell stops what did come up.
@@ -90,6 +94,7 @@ def load(
     seconds: float,
     users: int | None = None,
     rate: float | None = None,
+    spike: tuple[float, float, float] | None = None,
     warmup: float = 3.0,
     tokens: int = 16,
     prompt_tokens: int | None = None,
@@ -105,8 +110,9 @@ def load(
 
     With `users` it is a closed loop: a user asks the next time when the answer is there. With
     `rate` it is an open loop: requests come as a Poisson process of so many a second, whatever
-    the server does. What is wanted within the first `warmup` seconds does not count. Returns the
-    run, which stays in `runs/`.
+    the server does; `spike=(400, 12, 6)` makes that 400 a second for 6 s, from second 12 on. What
+    is wanted within the first `warmup` seconds does not count. Returns the run, which stays in
+    `runs/`.
     """
     classify = text_tokens is not None
     lengths = {
@@ -121,7 +127,7 @@ def load(
             float(seconds),
             Warmup("fixed", float(warmup)),
             users=users,
-            arrivals=_arrivals(rate),
+            arrivals=_arrivals(rate, spike),
             prompts=PromptFlags(**flags),
             transport="http",
         )
@@ -143,8 +149,17 @@ def load(
     return run
 
 
-def _arrivals(rate: float | None) -> ArrivalFlags:
-    return NO_ARRIVALS if rate is None else ArrivalFlags("poisson", rate=f"{rate:g}")
+def _arrivals(
+    rate: float | None, spike: tuple[float, float, float] | None = None
+) -> ArrivalFlags:
+    if rate is None:
+        return NO_ARRIVALS
+    if spike is None:
+        return ArrivalFlags("poisson", rate=f"{rate:g}")
+    peak_rps, start_s, length_s = spike
+    return ArrivalFlags(
+        "spike", rate=f"{rate:g}:{peak_rps:g}", spike=f"{start_s:g}s+{length_s:g}s"
+    )
 
 
 def forget(instance: Instance) -> None:

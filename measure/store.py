@@ -24,7 +24,10 @@ from measure.summary import summarise
 from measure.window import Window, counted
 from measure.writer import Gathering, RunWriter, finish
 
-__all__ = ["LOGS", "Gathering", "Run", "RunInfo", "RunWriter", "list_runs", "open_run", "recover"]
+__all__ = [
+    "LOGS", "Gathering", "Run", "RunInfo", "RunWriter", "info", "list_runs", "open_run", "recover",
+    "run_dirs",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,20 @@ def open_run(path: Path | str) -> Run:
 def list_runs(root: Path | str) -> list[RunInfo]:
     """The runs below a folder, newest first (by name); empty if the folder does not exist.
 
-    A folder without a manifest is no run and is left out; a damaged run is listed with its
-    problem.
+    A folder without a manifest is no run and is left out, and so is one whose name begins with a
+    dot (`measure.run_folders`); a damaged run is listed with its problem.
     """
+    return [info(folder) for folder in run_dirs(root)]
+
+
+def run_dirs(root: Path | str) -> list[Path]:
+    """The folders of the runs that `list_runs` lists, in its order."""
     root = Path(root)
     if not root.is_dir():
         return []
-    folders = [folder for folder in root.iterdir() if (folder / MANIFEST).exists()]
-    return [
-        _info(folder) for folder in sorted(folders, key=lambda folder: folder.name, reverse=True)
-    ]
+    folders = (folder for folder in root.iterdir() if not folder.name.startswith("."))
+    found = [folder for folder in folders if (folder / MANIFEST).exists()]
+    return sorted(found, key=lambda folder: folder.name, reverse=True)
 
 
 def recover(path: Path | str) -> Run:
@@ -142,7 +149,8 @@ def recover(path: Path | str) -> Run:
     return open_run(path)
 
 
-def _info(folder: Path) -> RunInfo:
+def info(folder: Path) -> RunInfo:
+    """What a listing says of the run in `folder`; never raises for what is wrong in there."""
     try:
         running = run_files.is_running(folder)
         manifest = run_files.read_manifest(folder)

@@ -47,7 +47,9 @@ class Metric:
     bytes or ratios: microseconds have 1e-6. `selector` keeps the series that carry the concept:
     label and value, several values match any of them. `exact_sum` is false where an engine makes
     a histogram's sum up from its buckets: its mean is none then. `at_end` is true of a counter to
-    which a request adds all it did when it has ended.
+    which a request adds all it did when it has ended. `by` is the label whose values tell apart the
+    series that a reader may want one by one (a reason, a status). `bounds` are the upper bounds of a
+    histogram's buckets in the engine's own unit, of those that an objective is asked of.
     """
 
     concept: str
@@ -59,6 +61,8 @@ class Metric:
     selector: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     exact_sum: bool = True
     at_end: bool = False
+    by: str = ""
+    bounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,9 @@ class Engine:
     name on PATH, `image` its pinned Docker image. `environment_for` are the ways that need the
     environment. `warm_requests` are what a warm-up sends, in turn, until latency settles.
 
+    `no_knob` names ideas that other engines have a knob for and this one has not, by the knob's
+    name, with why.
+
     `memory` states what an instance will take, from settings and the model's files alone, so that
     what cannot fit is refused before it is started (`servers.planner`); one that takes next to
     nothing has no such function.
@@ -205,6 +212,7 @@ class Engine:
     ports: Mapping[str, int]
     launch: Callable[[Request], Launch]
     knobs: tuple[Knob, ...] = ()
+    no_knob: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     protocols: tuple[str, ...] = ()
     served_models: Mapping[str, str] = field(default_factory=dict)

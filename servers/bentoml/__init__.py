@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from servers.bentoml.knobs import KNOBS
+from servers.bentoml.knobs import KNOBS, NO_KNOB
 from servers.bentoml.launch import launch, prepare, version
 from servers.bentoml.memory import memory
 from servers.bentoml.metrics import METRICS
@@ -17,6 +17,7 @@ ENGINE = Engine(
     ports={"http": 3000},
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("classify",),
     environment=Environment(name="bentoml", folder=Path(__file__).parent / "env"),

@@ -54,3 +54,12 @@ KNOBS = (
         "fight over the cores.",
     ),
 )
+
+NO_KNOB = {
+    "max_queue_delay_us": "How long a batch waits BentoML chooses by itself, from the waits "
+    "and computing times it has seen. max_latency_ms is a limit and no delay.",
+    "max_queue_size": "What would wait longer than max_latency_ms is refused instead.",
+    "max_num_seqs": "It serves a classifier here: a batch is whole requests, and "
+    "max_batch_size limits it.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from servers.contract import Engine, Environment
-from servers.fastapi_batcher.knobs import KNOBS
+from servers.fastapi_batcher.knobs import KNOBS, NO_KNOB
 from servers.fastapi_batcher.launch import launch, prepare, version
 from servers.fastapi_batcher.memory import memory
 from servers.fastapi_batcher.metrics import METRICS
@@ -17,6 +17,7 @@ ENGINE = Engine(
     ports={"http": 8030},
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("classify",),
     environment=Environment(name="fastapi-batcher", folder=Path(__file__).parent / "env"),

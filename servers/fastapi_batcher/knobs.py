@@ -80,3 +80,9 @@ KNOBS = (
         "the cores.",
     ),
 )
+
+NO_KNOB = {
+    "max_num_seqs": "It serves a classifier here: a batch is whole requests, and "
+    "max_batch_size limits it.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

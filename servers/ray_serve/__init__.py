@@ -2,7 +2,7 @@
 
 from servers.contract import Engine, Environment
 from servers.models.classifier import warm_requests
-from servers.ray_serve.knobs import KNOBS
+from servers.ray_serve.knobs import KNOBS, NO_KNOB
 from servers.ray_serve.launch import HERE, launch, prepare, version
 from servers.ray_serve.memory import memory
 from servers.ray_serve.metrics import METRICS
@@ -22,6 +22,7 @@ ENGINE = Engine(
     },
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     metrics_lag_s=1.5,  # Its processes report once a second (`inside/run.py`).
     protocols=("classify",),

@@ -118,3 +118,9 @@ KNOBS = (
         trades="In a pipeline, how much of a text B reads. Lower: faster, and more often wrong.",
     ),
 )
+
+NO_KNOB = {
+    "max_num_seqs": "It serves a classifier here: a batch is whole requests, and "
+    "max_batch_size limits it.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

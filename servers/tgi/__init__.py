@@ -9,7 +9,7 @@ from pathlib import Path
 
 from servers.contract import Engine, Environment
 from servers.models import resolve_llm
-from servers.tgi.knobs import KNOBS
+from servers.tgi.knobs import KNOBS, NO_KNOB
 from servers.tgi.launch import (
     COMPATIBLE,
     IMAGE,
@@ -31,6 +31,7 @@ ENGINE = Engine(
     ports=PORTS,
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("tgi", "openai-chat", "openai-completions"),
     environment=Environment(

@@ -124,3 +124,17 @@ KNOBS = (
         "requests at once, and nothing left for another engine on the same GPU.",
     ),
 )
+
+NO_KNOB = {
+    "max_num_seqs": "max_batch_size says it: requests computed in one step.",
+    "max_num_batched_tokens": "Two knobs have its part: max_batch_prefill_tokens for the "
+    "prompts of a step, max_batch_total_tokens for all that the batch holds.",
+    "max_model_len": "max_total_tokens says it: prompt and answer of one request together.",
+    "max_queue_delay_us": "Nobody waits for a time: waiting_served_ratio and "
+    "max_waiting_tokens say when the waiting join the batch.",
+    "max_queue_size": "max_concurrent_requests limits what runs and what waits together.",
+    "gpu_memory_utilization": "cuda_memory_fraction says it.",
+    "kv_cache_gib": "max_batch_total_tokens says it, in tokens.",
+    "instances": "One instance holds one server: start another with --name.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from servers.contract import Engine, Environment
 from servers.models.classifier import warm_requests
-from servers.torchserve.knobs import KNOBS
+from servers.torchserve.knobs import KNOBS, NO_KNOB
 from servers.torchserve.launch import MODEL, launch, prepare, version
 from servers.torchserve.memory import memory
 from servers.torchserve.metrics import METRICS
@@ -23,6 +23,7 @@ ENGINE = Engine(
     },
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("classify",),
     environment=Environment(

@@ -71,3 +71,9 @@ KNOBS = (
         "time collecting garbage, or ends.",
     ),
 )
+
+NO_KNOB = {
+    "max_num_seqs": "It serves a classifier here: a batch is whole requests, and "
+    "max_batch_size limits it.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

@@ -11,7 +11,7 @@ from servers import probe
 from servers.contract import Engine, Environment, Launch, Request, Say, WarmRequest
 from servers.errors import ServerError
 from servers.triton import control, image, layout, python_models, repository
-from servers.triton.knobs import KNOBS
+from servers.triton.knobs import KNOBS, NO_KNOB
 from servers.triton.memory import memory
 from servers.triton.metrics import METRICS
 
@@ -171,6 +171,7 @@ ENGINE = Engine(
     ports=_PORTS,
     launch=launch,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("kserve-generate", "kserve-grpc", "kserve-infer"),
     environment=Environment(

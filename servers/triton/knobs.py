@@ -150,3 +150,10 @@ KNOBS = (
         "out: its own default). Higher: more KV cache; less for others on that GPU.",
     ),
 )
+
+NO_KNOB = {
+    "max_queue_size": "Triton can limit its queue (default_queue_policy of dynamic batching); "
+    "the lab leaves it without a limit.",
+    "kv_cache_gib": "The cache of the lab's batcher is max_num_seqs rows of max_model_len tokens.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

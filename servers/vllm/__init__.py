@@ -4,7 +4,7 @@ from pathlib import Path
 
 from servers.contract import Engine, Environment
 from servers.models import resolve_llm
-from servers.vllm.knobs import KNOBS
+from servers.vllm.knobs import KNOBS, NO_KNOB
 from servers.vllm.launch import launch, offline, prepare, version, warm_requests
 from servers.vllm.memory import memory
 from servers.vllm.metrics import METRICS
@@ -25,6 +25,7 @@ ENGINE = Engine(
     launch=launch,
     prepare=prepare,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("openai-chat", "openai-completions"),
     environment=ENVIRONMENT,

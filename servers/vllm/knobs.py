@@ -154,3 +154,12 @@ KNOBS = (
         "Higher: more tokens a step where text repeats itself; wasted work where it does not.",
     ),
 )
+
+NO_KNOB = {
+    "max_batch_size": "A batch is whatever runs in this step: max_num_seqs limits it.",
+    "max_queue_delay_us": "Nobody waits for a batch to fill: a request joins at the next step.",
+    "max_queue_size": "What does not run waits, however much it is: the lab sets no limit.",
+    "instances": "One instance holds one engine: start another with --name.",
+    "threads": "vLLM takes the cores that it finds.",
+}
+"""Ideas that others have a knob for and this engine has not, each with why."""

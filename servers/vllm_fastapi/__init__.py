@@ -3,7 +3,7 @@
 from servers.contract import Engine
 from servers.models import resolve_llm
 from servers.vllm import ENVIRONMENT
-from servers.vllm.knobs import KNOBS
+from servers.vllm.knobs import KNOBS, NO_KNOB
 from servers.vllm.launch import prepare, version
 from servers.vllm.memory import memory
 from servers.vllm.metrics import METRICS
@@ -17,6 +17,7 @@ ENGINE = Engine(
     launch=launch,
     prepare=prepare,
     knobs=KNOBS,
+    no_knob=NO_KNOB,
     metrics=METRICS,
     protocols=("openai-chat",),
     environment=ENVIRONMENT,

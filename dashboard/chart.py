@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +12,9 @@ import streamlit as st
 from dashboard import text
 from dashboard.words import t
 
-_HTML = '<div><button data-kind="png"></button><button data-kind="svg"></button></div>'
+_BUTTONS = Path(__file__).with_name("chart_buttons.js")
 _CSS = """
-div { display: flex; gap: 8px; }
+section { display: flex; gap: 8px; }
 button { flex: 1; font: inherit; padding: 6px 10px; cursor: pointer; color: var(--st-text-color);
   background: var(--st-background-color); border: 1px solid var(--st-border-color);
   border-radius: var(--st-base-radius); white-space: nowrap; }
@@ -49,14 +49,14 @@ def chart(
         aside: a word in grey beside the title ("idle").
     """
     key = _NOT_IN_A_KEY.sub("-", key)
-    left, right = st.columns([1, 0.07], gap="xxsmall", vertical_alignment="center")
-    shown = f" :gray[{text.markdown(aside)}]" if aside else ""
-    left.markdown(f"**{text.markdown(title)}**{shown}", help=help)
-    with right:
-        _menu(key, title, data, queries)
-    st.plotly_chart(
-        figure, key=key, config={"displayModeBar": False}, alt=alt or f"{title}. {help}"
-    )
+    with st.container(gap="xxsmall"):
+        with st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center"):
+            shown = f" :gray[{text.markdown(aside)}]" if aside else ""
+            st.markdown(f"**{text.markdown(title)}**{shown}", help=help, width="stretch")
+            _menu(key, title, data, queries)
+        st.plotly_chart(
+            figure, key=key, config={"displayModeBar": False}, alt=alt or f"{title}. {help}"
+        )
 
 
 def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Sequence[str]) -> None:
@@ -71,7 +71,14 @@ def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Seque
     if not menu.open:
         return
     with menu:
-        _pictures(key, title)
+        picture = {"figure": key, "title": text.plain(title)}
+        _buttons(
+            f"picture-{key}",
+            [
+                {"does": "png", "label": t("Picture (PNG)"), **picture},
+                {"does": "svg", "label": t("Picture (SVG)"), **picture},
+            ],
+        )
         st.download_button(
             t("Numbers (CSV)"),
             data=lambda: csv(data()),
@@ -81,27 +88,27 @@ def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Seque
             on_click="ignore",
             width="stretch",
         )
-        for query in queries:
+        for place, query in enumerate(queries):
             st.caption(t("PromQL"))
             st.code(query, language="promql", wrap_lines=True)
+            # The code's own button to copy it is not there for who has no mouse.
+            copy = {
+                "does": "copy",
+                "label": t("Copy the query"),
+                "text": query,
+                "done": t("Copied"),
+            }
+            _buttons(f"query-{key}-{place}", [copy])
 
 
-def _pictures(key: str, title: str) -> None:
+def _buttons(key: str, buttons: Sequence[Mapping[str, str]]) -> None:
+    """Buttons whose work is done in the browser, by `chart_buttons.js`."""
     st.components.v2.component(
-        "save_picture",
-        html=_HTML,
+        "chart_buttons",
+        html="<section></section>",
         css=_CSS,
-        js=Path(__file__).with_name("save_picture.js").read_text(encoding="utf-8"),
-    )(
-        data={
-            "key": key,
-            "file": key,
-            "title": text.plain(title),
-            "png": t("Picture (PNG)"),
-            "svg": t("Picture (SVG)"),
-        },
-        key=f"picture-{key}",
-    )
+        js=_BUTTONS.read_text(encoding="utf-8"),
+    )(data={"buttons": list(buttons)}, key=key)
 
 
 def csv(frame: pd.DataFrame) -> bytes:

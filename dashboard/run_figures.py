@@ -152,7 +152,7 @@ def _intervals(sample: Sample, survival: Sequence[float]) -> dict[float, tuple[f
     return found
 
 
-def tail(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
+def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> go.Figure:
     """Latency against the percentile on a log-survival axis, to p99.9, with 95% intervals."""
     figure = go.Figure()
     for sample in samples:
@@ -184,7 +184,7 @@ def tail(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             ],
             hovertemplate="%{text}<extra>%{fullData.name}</extra>",
         )
-    _run_style(figure, "tail")
+    _run_style(figure, "tail", height)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(
         type="log",
@@ -271,8 +271,8 @@ def rates(shown: Mapping[str, tuple[Floats, Floats]], unit: units.Unit) -> pd.Da
     return pd.DataFrame(rows, columns=["run", "time (seconds)", units.TITLES[unit]])
 
 
-def _run_style(figure: go.Figure, revision: str) -> None:
-    figure.update_layout(common(_HEIGHT, revision))
+def _run_style(figure: go.Figure, revision: str, height: int = _HEIGHT) -> None:
+    figure.update_layout(common(height, revision))
 
 
 def _percent(level: float) -> str:

@@ -81,7 +81,7 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     _run_style(figure, "ecdf")
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
-    _latency_axis(figure, "x", samples, unit)
+    latency_axis(figure, "x", samples, unit)
     return figure
 
 
@@ -193,7 +193,7 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
         ticktext=list(_TAIL_TICKS.values()),
         showgrid=True,
     )
-    _latency_axis(figure, "y", samples, unit)
+    latency_axis(figure, "y", samples, unit)
     return figure
 
 
@@ -279,7 +279,7 @@ def _percent(level: float) -> str:
     return f"{level * 100:.3f}".rstrip("0").rstrip(".")
 
 
-def _latency_axis(
+def latency_axis(
     figure: go.Figure, which: str, samples: Sequence[Sample], unit: units.Unit
 ) -> None:
     """Linear, or logarithmic where the runs are too far apart to share a linear axis.

@@ -33,7 +33,10 @@ words.ask_language_of(lambda: str(st.session_state.get("lang") or "en"))
 # File (and address) to title and icon, in their order.
 PAGES = {
     "live": ("Live", ":material/monitoring:"),
+    "tails": ("Tails", ":material/stacked_line_chart:"),
+    "batching": ("Batching", ":material/stacks:"),
     "compare": ("Compare", ":material/compare_arrows:"),
+    "runs": ("Runs", ":material/folder_open:"),
 }
 
 

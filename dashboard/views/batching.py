@@ -1,0 +1,301 @@
+"""Batching: what engines compute together, what it costs, and which flag sets it."""
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import chosen_runs, engine_side, quantities, run_figures, runs, text, theme
+from dashboard.batching import knob_map, sweeps, timelines, tradeoff, tradeoff_figure
+from dashboard.batching import tradeoff_tables as tables
+from dashboard.batching.sweeps import Sweep
+from dashboard.batching.timelines import Drawn, Timeline
+from dashboard.batching.tradeoff import Axes, Tradeoff
+from dashboard.chart import chart
+from dashboard.runs import Fingerprint
+from dashboard.words import t
+from measure.errors import MeasureError
+from measure.store import RunInfo, list_runs, open_run
+from servers.catalog import ENGINES
+
+LEVELS = ("p50", "p90", "p99")
+_TO_MAKE = """for users in 1 4 16; do
+  lab run {first} --set {knob}=1  --users $users --duration 20s
+  lab run {first} --set {knob}=16 --users $users --duration 20s
+done"""
+
+
+def page() -> None:
+    """The sweep, one or more runs over their time, the map of knobs."""
+    infos = list_runs(runs.root())
+    readable = [info for info in infos if info.problem is None]
+    st.subheader(t("Throughput against latency"), anchor=False)
+    _sweeps(readable)
+    st.subheader(t("Batch and queue over a run"), anchor=False)
+    if readable:
+        _over_time(chosen_runs.choose(infos, first=1))
+    else:
+        st.caption(t("No run yet: this page looks in {folder}.", folder=_markdown(runs.root())))
+    st.subheader(t("Which flag means the same"), anchor=False)
+    _knobs()
+
+
+def _sweeps(infos: list[RunInfo]) -> None:
+    found = sweeps.find(infos, ENGINES)
+    if not found:
+        st.markdown(
+            t(
+                "No sweep yet: runs of one engine, model and scenario that differ in one or two "
+                "knobs, or in how much load there was. This makes one:"
+            )
+        )
+        first = next((one for one in ENGINES.values() if one.knob("max_num_seqs")), None)
+        name = first.name if first else "ENGINE"
+        st.code(_TO_MAKE.format(first=name, knob="max_num_seqs"), language="bash")
+        return
+    sweep = _choose(found)
+    axes = _axes(sweep)
+    placed = tradeoff.place(sweep, axes)
+    if not placed.placed:
+        st.info(t("None of these runs carries {what}: ask for another.", what=axes.latency_title))
+        return
+    _figure(placed)
+    _front(placed)
+
+
+def _choose(found: list[Sweep]) -> Sweep:
+    """The sweep the reader chose; the address names it by its key."""
+    by_key = {sweep.key: sweep for sweep in found}
+    asked = st.query_params.get("sweep")
+    if st.session_state.get("sweep") not in by_key:
+        st.session_state["sweep"] = asked if asked in by_key else found[0].key
+        if asked and asked not in by_key:
+            st.warning(
+                t(
+                    "The address asks for the sweep {sweep}, and no runs here make it.",
+                    sweep=_markdown(asked),
+                )
+            )
+    titles = {key: tradeoff.title(sweep) for key, sweep in by_key.items()}
+    key = st.selectbox(
+        t("Sweep"),
+        list(by_key),
+        key="sweep",
+        format_func=lambda one: titles[one],
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    st.query_params["sweep"] = str(key)
+    return by_key[str(key)]
+
+
+def _axes(sweep: Sweep) -> Axes:
+    """What to draw against what."""
+    summaries = [one.info.summary for one in sweep.members if one.info.summary]
+    known = {
+        one.title: one
+        for one in quantities.of_runs(*summaries)
+        if any((summary.get(one.key) or {}).get("count") for summary in summaries)
+    }
+    titles = list(known) or [quantities.QUANTITIES[-1].title]
+    known = known or {titles[0]: quantities.QUANTITIES[-1]}
+    left, middle, right = st.columns([4, 2, 2], vertical_alignment="center")
+    with left:
+        title = _segments(t("Latency"), titles, "latency", titles[0])
+    with middle:
+        level = _segments(t("Quantile"), list(LEVELS), "quantile", "p50")
+    with right:
+        has_tokens = any(summary["output_tokens_per_s"] for summary in summaries)
+        choices = ["tokens/s", "requests/s"] if has_tokens else ["requests/s"]
+        speed = _segments(t("Throughput"), choices, "throughput", choices[0])
+    return Axes("tokens/s" if speed == "tokens/s" else "requests/s", known[title], level)
+
+
+def _segments(label: str, options: list[str], key: str, default: str) -> str:
+    return str(
+        st.segmented_control(
+            label,
+            options,
+            default=default,
+            required=True,
+            key=key,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    )
+
+
+def _figure(placed: Tradeoff) -> None:
+    chart(
+        tradeoff_figure.figure(placed, st.context.theme.type == "dark"),
+        "tradeoff",
+        t(
+            "{latency} against {throughput}",
+            latency=placed.axes.latency_title,
+            throughput=placed.axes.throughput_title,
+        ),
+        help=t(
+            "Further right and further down is better. A line is one value of the knobs along "
+            "rising load, which stands beside each point; whiskers are 95% intervals. Where a "
+            "load was repeated the newest run counts, earlier ones are pale. Runs on the Pareto "
+            "front have a ring: no other gives as much and is as fast. Hollow: the client was "
+            "invalid."
+        ),
+        data=lambda: tables.numbers(placed),
+    )
+    if placed.left_out:
+        st.caption(
+            t(
+                "{count} runs are left out: their samples are too small for {latency}.",
+                count=len(placed.left_out),
+                latency=_markdown(placed.axes.latency_title),
+            )
+        )
+
+
+def _front(placed: Tradeoff) -> None:
+    front, others = tables.front_table(placed), tables.other_table(placed)
+    if front.empty:
+        st.info(t("There is no front: the client of every run was invalid."))
+    else:
+        st.markdown(f"**{t('The Pareto front')}**")
+        _table(front)
+        st.caption(
+            t(
+                "Not told apart: the other run gives no less, and the intervals of the two "
+                "latencies overlap (or one has none), so which is faster is not known."
+            )
+        )
+    if not others.empty:
+        with st.expander(t("The other runs of the sweep, and why ({count})", count=len(others))):
+            _table(others)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _timeline(path: str, seen: Fingerprint) -> Timeline | str:
+    """What the run did over its time, or why that cannot be read."""
+    try:
+        return timelines.of_run(open_run(runs.root() / path), ENGINES)
+    except (MeasureError, OSError) as error:
+        return str(error)
+
+
+def _over_time(chosen: tuple[str, ...]) -> None:
+    if not chosen:
+        st.info(t("Choose a run above, or several."))
+        return
+    found: dict[str, Timeline] = {}
+    for name in chosen:
+        timeline = _timeline(name, runs.fingerprint(runs.root() / name))
+        if isinstance(timeline, str):
+            st.error(f"{_markdown(name)}: {text.markdown(timeline, 600)}")
+        else:
+            found[name] = timeline
+    lines = theme.lines_for_runs(list(chosen), st.context.theme.type == "dark")
+    left, middle, right = st.columns(3)
+    with left:
+        _curves(
+            timelines.batch_curves(found, lines),
+            "batch",
+            t("Batch"),
+            t(
+                "What the engine computed together, by its own counters: a mean over the five "
+                "seconds before each scrape. Tokens where it batches continuously, whole requests "
+                "where it batches requests."
+            ),
+        )
+    with middle:
+        _curves(
+            timelines.queue_curves(found, lines),
+            "queue",
+            t("Waiting in the engine"),
+            t("Requests accepted and not yet being computed, at each scrape."),
+        )
+    with right:
+        _curves(
+            timelines.flight_curves(found, lines),
+            "in-flight",
+            t("In flight"),
+            t(
+                "At the client: requests sent and not yet over, exact, from the records. In the "
+                "engine: those it says it computes, at each scrape. What lies between them waits."
+            ),
+        )
+    _remarks(found)
+
+
+def _curves(drawn: Drawn, key: str, title: str, help: str) -> None:
+    if not drawn.rates:
+        st.markdown(f"**{text.markdown(title)}**")
+        st.caption(t("None of these runs tells it."))
+        return
+    chart(
+        run_figures.over_time(drawn.rates, drawn.lines, "count", 0.0),
+        key,
+        title,
+        help=help,
+        data=partial(run_figures.rates, drawn.rates, "count"),
+    )
+
+
+def _remarks(found: dict[str, Timeline]) -> None:
+    for name, timeline in found.items():
+        for words in timeline.missing:
+            st.caption(f"{_markdown(name)}: {text.markdown(words)}")
+        if timeline.rough:
+            st.caption(
+                t(
+                    "{run}: its batch is {at_end}: tokens are counted when answers end, steps as "
+                    "they are made.",
+                    run=_markdown(name),
+                    at_end=t(engine_side.AT_END),
+                )
+            )
+
+
+def _knobs() -> None:
+    known = knob_map.engines_with_knobs(ENGINES)
+    titles = {engine.title: name for name, engine in known.items()}
+    shown = st.pills(
+        t("Engines"),
+        list(titles),
+        default=list(titles),
+        selection_mode="multi",
+        key="engines",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    chosen = [name for title, name in titles.items() if title in (shown or [])]
+    rows = knob_map.shared(known, chosen) if len(chosen) > 1 else knob_map.names(known, chosen)
+    if not rows:
+        st.info(t("Choose an engine above, or several."))
+        return
+    st.caption(
+        t(
+            "A row is one meaning: the lab's name for it, and each engine's own flag. Rest on a "
+            "flag to read what it trades. With one engine alone all its knobs are shown."
+        )
+    )
+    st.html(knob_map.render(known, chosen, rows))
+    knob = st.selectbox(
+        t("One knob in full"), knob_map.names(known, chosen), key="knob", bind="query-params"
+    )
+    _table(knob_map.detail(known, chosen, str(knob)))
+
+
+def _table(table: pd.DataFrame) -> None:
+    """The table, each column as wide as its longest text, or as most of its title."""
+    widths = {
+        name: st.column_config.TextColumn(
+            width=min(28 + 8 * max(len(str(cell)) for cell in (name[:22], *table[name])), 520)
+        )
+        for name in table.columns
+    }
+    st.dataframe(table, hide_index=True, column_config=widths)
+
+
+def _markdown(value: object) -> str:
+    return text.markdown(value)
+
+
+page()

@@ -1,19 +1,15 @@
 """Runs: every run there is; find, tag, note, archive, import, export, delete."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from dashboard import runs, text, units
-from dashboard.store import acts, listing
-from dashboard.store.acts import Outcome
+from dashboard import runs, text
+from dashboard.store import acts, listing, popovers
 from dashboard.store.listing import Entry
 from dashboard.words import t
-from measure import notes
-from measure.errors import MeasureError
 from servers.catalog import ENGINES
 
 MOST_COMPARED = 8
@@ -81,7 +77,7 @@ def _find(root: Path, listed: list[Entry]) -> list[Entry]:
     )
     hidden = archived.toggle(t("Archived"), key="archived", bind="query-params")
     with more:
-        _import(root)
+        popovers.bring_in(root)
     shown = listing.select(
         listed, words, engines=engine, tags=tag, verdicts=verdict, archived=hidden
     )
@@ -168,18 +164,18 @@ def _acts(root: Path, picked: list[Entry]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for view, (title, icon) in _LEADS_TO.items():
             _lead(view, title, icon, readable)
-        _describe(root, picked)
+        popovers.describe(root, picked)
         back = bool(picked) and all(entry.notes.archived for entry in picked)
         st.button(
             t("Bring back") if back else t("Archive"),
             icon=":material/unarchive:" if back else ":material/archive:",
             disabled=not picked,
-            on_click=_do,
+            on_click=popovers.do,
             args=(lambda: acts.archive(root, names, not back),),
             key="archive",
         )
-        _export(root, picked)
-        _delete(root, picked)
+        popovers.export(root, picked)
+        popovers.delete(root, picked)
         if not picked:
             st.caption(t("Pick runs by the boxes on the left of the table."))
 
@@ -200,147 +196,6 @@ def _lead(view: str, title: str, icon: str, names: list[str]) -> None:
     if asked:
         st.session_state["chosen_runs"] = st.session_state["asked_runs"] = sorted(names)
         st.switch_page(f"views/{view}.py", query_params={"runs": runs.to_query(sorted(names))})
-
-
-def _describe(root: Path, picked: list[Entry]) -> None:
-    with st.popover(t("Tags and note"), icon=":material/sell:", disabled=not picked):
-        if not picked:
-            return
-        if len(picked) > 1:
-            with st.form("tag-runs", border=False):
-                st.markdown(t("Tags to add to {count} runs", count=len(picked)))
-                st.text_input(t("Tags, with commas between"), key="tags-added", max_chars=1000)
-                st.form_submit_button(
-                    t("Add"),
-                    on_click=_do,
-                    args=(
-                        lambda: acts.tag(
-                            root,
-                            [entry.run_id for entry in picked],
-                            st.session_state["tags-added"],
-                        ),
-                    ),
-                )
-            return
-        entry = picked[0]
-        # What is kept is part of the key: the fields begin with what stands on the disk now.
-        key = hashlib.sha256(repr((entry.run_id, entry.notes)).encode("utf-8", "replace"))
-        tags_key, note_key = f"tags-{key.hexdigest()[:12]}", f"note-{key.hexdigest()[:12]}"
-        with st.form(f"describe-{key.hexdigest()[:12]}", border=False, width=420):
-            st.text_input(
-                t("Tags, with commas between"),
-                value=", ".join(entry.notes.tags),
-                key=tags_key,
-                max_chars=1000,
-            )
-            st.text_area(
-                t("Note"),
-                value=entry.notes.note,
-                key=note_key,
-                max_chars=notes.LONGEST_NOTE,
-                height=140,
-            )
-            st.form_submit_button(
-                t("Keep"),
-                on_click=_do,
-                args=(
-                    lambda: acts.describe(
-                        root,
-                        entry.run_id,
-                        st.session_state[tags_key],
-                        st.session_state[note_key],
-                    ),
-                ),
-            )
-
-
-def _export(root: Path, picked: list[Entry]) -> None:
-    with st.popover(t("Export"), icon=":material/download:", disabled=not picked):
-        if not picked:
-            return
-        names = [entry.run_id for entry in picked]
-        if any(entry.state == "running" for entry in picked):
-            st.markdown(t("A run that still goes on is not exported. Wait for its end."))
-            return
-        size, file = acts.total_bytes(root, names), acts.file_name(names)
-        st.markdown(
-            t("One zip with a folder for each run: {size}.", size=units.show(size, "bytes"))
-        )
-        if size <= acts.MOST_BY_BROWSER_BYTES:
-            st.download_button(
-                t("Download"),
-                data=lambda: acts.export_bytes(root, names),
-                file_name=file,
-                mime="application/zip",
-                on_click="ignore",
-                key="export",
-            )
-            return
-        st.markdown(t("That is too much for a download: it is written to a file on this machine."))
-        st.button(
-            t("Write the file"),
-            on_click=_do,
-            args=(lambda: acts.export_file(root, names, file),),
-            key="export",
-        )
-
-
-def _import(root: Path) -> None:
-    with st.popover(t("Import"), icon=":material/upload:"):
-        file = st.file_uploader(
-            t("A zip of runs, as Export makes it"), type="zip", key="import", max_upload_size=200
-        )
-        st.caption(
-            t(
-                "Each run is checked before it appears, and none is overwritten. Larger ones are "
-                "unpacked by hand into {folder}.",
-                folder=text.markdown(root),
-            )
-        )
-        if file is not None:
-            st.button(
-                t("Import"),
-                type="primary",
-                on_click=_do,
-                args=(lambda: acts.bring_in(root, file),),
-                key="import-now",
-            )
-
-
-def _delete(root: Path, picked: list[Entry]) -> None:
-    """Two steps: the runs by their names and a box to tick, then the button."""
-    with st.popover(t("Delete"), icon=":material/delete:", disabled=not picked):
-        if not picked:
-            return
-        names = [entry.run_id for entry in picked]
-        size = units.show(acts.total_bytes(root, names), "bytes")
-        st.markdown(
-            t(
-                "These {count} runs and their {size} will be gone for good:",
-                count=len(names),
-                size=size,
-            )
-        )
-        with st.container(height="content" if len(names) <= 8 else 200, border=False):
-            st.markdown("\n".join(f"- {text.markdown(name, 200)}" for name in names))
-        key = hashlib.sha256("\n".join(names).encode("utf-8", "replace")).hexdigest()[:12]
-        sure = st.checkbox(t("I do not need them any more"), key=f"sure-{key}")
-        st.button(
-            t("Delete for good"),
-            type="primary",
-            disabled=not sure,
-            on_click=_do,
-            args=(lambda: acts.delete(root, names),),
-            key="delete",
-        )
-
-
-def _do(act: Callable[[], Outcome]) -> None:
-    """Do it before the page is drawn anew, and keep what is to be said about it."""
-    try:
-        st.session_state["runs_said"] = act()
-    except (MeasureError, OSError) as error:
-        st.session_state["runs_said"] = Outcome(problems=(text.markdown(error, 600),))
 
 
 def _said() -> None:
@@ -390,7 +245,7 @@ def _no_runs(root: Path) -> None:
     )
     first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")
     st.code(_TO_MAKE.format(first=first), language="bash")
-    _import(root)
+    popovers.bring_in(root)
 
 
 page()

@@ -1,14 +1,19 @@
-"""Two or more runs side by side: the numbers, what differs between them, what to beware of."""
+"""Two or more runs side by side: the numbers, what differs between them, what to beware of.
+
+One of them, the baseline, is what all others are held against.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
+from measure.distribution import Distribution, of_run
+from measure.effect import Larger, larger
 from measure.errors import MeasureError
-from measure.quantiles import CONFIDENCE, LEVELS, Floats, interval
+from measure.quantiles import CONFIDENCE, LEVELS
 from measure.store import Run
-from measure.summary import POOLED, QUANTITIES, sample
+from measure.summary import QUANTITIES
 from measure.table import OPEN_LOOP_ONLY, TITLES, in_one_piece, titles_of
 from measure.verdict import Verdict
 from measure.window import is_open_loop
@@ -38,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Change:
-    """The second run against the first, at one row.
+    """A run against the baseline, at one row.
 
     `ratio_ci95` bounds the ratio of the two true quantiles with at least 95% confidence, whatever
     the distributions: it is the ratio of two intervals that each hold with √0.95. It is wider
@@ -54,13 +59,23 @@ class Change:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of all runs. `quantile` is p50 … p999, `mean`, `max`, or `None` for a scalar."""
+    """One number of all runs. `quantile` is p50 … p999, `mean`, `max`, or `None` for a scalar.
+
+    `changes` has one for each run, `None` for the baseline and where either value is unknown.
+    """
 
     metric: str
     quantile: str | None
     unit: str
     cells: tuple[Cell, ...]
-    change: Change | None = None
+    changes: tuple[Change | None, ...] = ()
+
+    @property
+    def change(self) -> Change | None:
+        """Of two runs, the one's against the other; `None` for more."""
+        if len(self.changes) != 2:
+            return None
+        return next((one for one in self.changes if one is not None), None)
 
 
 @dataclass(frozen=True)
@@ -84,10 +99,25 @@ class Comparison:
     settings: tuple[Setting, ...]
     warnings: tuple[str, ...]
     titles: Mapping[str, str] = field(default_factory=lambda: TITLES)
+    baseline: int = 0
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
-    """Put runs side by side, the first being what the second is held against.
+Distributions = Mapping[str, Distribution]
+"""A run's quantities, by their keys in its summary."""
+
+
+def distributions(run: Run) -> Distributions:
+    """All quantities of a run, sorted."""
+    return {metric: of_run(run, metric) for metric in QUANTITIES}
+
+
+def compare(
+    runs: Sequence[Run], *, baseline: int = 0, known: Sequence[Distributions] | None = None
+) -> Comparison:
+    """Put runs side by side, all held against the one whose place is `baseline`.
+
+    `known` are the runs' `distributions`, for who has them already: sorting a million values is
+    most of the work.
 
     Raises:
         MeasureError: fewer than two runs, or one of them twice.
@@ -97,15 +127,28 @@ def compare(runs: Sequence[Run]) -> Comparison:
         raise MeasureError(f"A comparison needs two runs or more, and {len(runs)} were given.")
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise MeasureError(f"A run is compared with itself: {', '.join(ids)}. Give each run once.")
+    if known is None:
+        known = [distributions(run) for run in runs]
     names = [str(run.manifest["name"]) for run in runs]
     settings = _settings([run.manifest for run in runs])
     return Comparison(
         run_ids=tuple(ids),
         labels=tuple(names if len(set(names)) == len(names) else ids),
-        rows=(*_scalar_rows(runs), *_distribution_rows(runs)),
+        rows=(*_scalar_rows(runs, baseline), *_distribution_rows(runs, baseline, known)),
         settings=tuple(item for item in settings if not item.name.startswith("machine.")),
         warnings=tuple(_warnings(runs, settings)),
         titles=titles_of(*(run.summary for run in runs)),
+        baseline=baseline,
+    )
+
+
+def effects(
+    metric: str, known: Sequence[Distributions], baseline: int = 0
+) -> tuple[Larger | None, ...]:
+    """How often each run's values of a quantity are larger than the baseline's; its own `None`."""
+    first = known[baseline][metric]
+    return tuple(
+        None if place == baseline else larger(first, one[metric]) for place, one in enumerate(known)
     )
 
 
@@ -121,40 +164,44 @@ def change(first: Cell, second: Cell, ratio_ci95: tuple[float, float] | None) ->
     )
 
 
-def ratio_interval(first: Floats, second: Floats, level: float) -> tuple[float, float] | None:
-    """Bounds on (quantile of second) / (quantile of first), two runs' values, each in order.
+def ratio_interval(
+    first: Distribution, second: Distribution, level: float
+) -> tuple[float, float] | None:
+    """Bounds on (quantile of second) / (quantile of first).
 
     With each quantile inside its own interval at confidence √0.95, the ratio is inside the ratio
     of the intervals; both hold together with at least 95%. No distribution is assumed, nothing is
     drawn at random, and requests of one run may resemble their neighbours: the intervals rest on
-    the effective counts (`measure.dependence`), for which the values are to be in the order in
-    which the requests were wanted. `None` if a sample does not carry its interval or touches
-    zero.
+    the effective counts (`measure.dependence`). `None` if a sample does not carry its interval
+    or touches zero.
     """
-    one = interval(first, level, sqrt(CONFIDENCE))
-    other = interval(second, level, sqrt(CONFIDENCE))
+    one = first.interval(level, sqrt(CONFIDENCE))
+    other = second.interval(level, sqrt(CONFIDENCE))
     if one is None or other is None or one[0] <= 0 or other[0] <= 0:
         return None
     return other[0] / one[1], other[1] / one[0]
 
 
-def _scalar_rows(runs: Sequence[Run]) -> list[Row]:
+def _scalar_rows(runs: Sequence[Run], baseline: int) -> list[Row]:
     rows = []
     for name, unit in _SCALARS.items():
         cells = tuple(Cell(_at(run.summary, name)) for run in runs)
         # Nobody counts the tokens of a classifier, and a row of zeros says nothing.
         if unit == "tokens/s" and not any(cell.value for cell in cells):
             continue
-        rows.append(Row(name, None, unit, cells, _two(cells, None)))
+        changes = tuple(
+            None if place == baseline else change(cells[baseline], cell, None)
+            for place, cell in enumerate(cells)
+        )
+        rows.append(Row(name, None, unit, cells, changes))
     return rows
 
 
-def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
+def _distribution_rows(
+    runs: Sequence[Run], baseline: int, known: Sequence[Distributions]
+) -> list[Row]:
     """Of every quantity that some run has and that says something of its own: mean to maximum."""
     rows = []
-    tables = []
-    if len(runs) == 2:
-        tables = [(run.counted, is_open_loop(run.manifest)) for run in runs]
     for metric in QUANTITIES:
         facts = [run.summary.get(metric) or {} for run in runs]
         if not any(fact.get("count") for fact in facts):
@@ -163,21 +210,16 @@ def _distribution_rows(runs: Sequence[Run]) -> list[Row]:
             continue
         if metric == "ttft_s" and in_one_piece(*(run.summary for run in runs)):
             continue
-        # Pooled values depend on each other within a request too: no interval of their ratio.
-        samples: list[Floats] = []
-        if metric != POOLED:
-            samples = [sample(metric, table, open_loop=is_open)[0] for table, is_open in tables]
+        first = known[baseline][metric]
         for name in ("mean", *LEVELS, "max"):
             cells = tuple(_cell(fact, name) for fact in facts)
-            ratio = None
-            if samples and name in LEVELS:
-                ratio = ratio_interval(samples[0], samples[1], LEVELS[name])
-            rows.append(Row(metric, name, "s", cells, _two(cells, ratio)))
+            changes = []
+            for place, (cell, one) in enumerate(zip(cells, known, strict=True)):
+                level = LEVELS.get(name)
+                ratio = ratio_interval(first, one[metric], level) if level else None
+                changes.append(None if place == baseline else change(cells[baseline], cell, ratio))
+            rows.append(Row(metric, name, "s", cells, tuple(changes)))
     return rows
-
-
-def _two(cells: tuple[Cell, ...], ratio: tuple[float, float] | None) -> Change | None:
-    return change(cells[0], cells[1], ratio) if len(cells) == 2 else None
 
 
 def _cell(fact: Mapping[str, Any], name: str) -> Cell:

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from measure.compare import compare, ratio_interval
+from measure.compare import compare, distributions, effects, ratio_interval
+from measure.distribution import distribution
 from measure.errors import MeasureError
 from measure.store import RunWriter, open_run
 from measure.verdict import ClientStats
@@ -70,6 +71,21 @@ def test_a_slower_run_is_told_apart_and_an_equal_one_is_not(make_run):
     assert same.apart is False and same.ratio_ci95[0] < 1 < same.ratio_ci95[1]
 
 
+def test_any_run_can_be_what_the_others_are_held_against(make_run):
+    runs = [make_run(name, ttft) for name, ttft in (("a", 0.1), ("bb", 0.3), ("ccc", 0.1))]
+    known = [distributions(run) for run in runs]
+    found = compare(runs, baseline=1, known=known)
+    first, second, third = _row(found, "ttft_s", "p50").changes
+    assert second is None and first.apart and first.ratio < 0.5
+    assert third.ratio_ci95 == ratio_interval(known[1]["ttft_s"], known[2]["ttft_s"], 0.5)
+    again = _row(compare([runs[1], runs[2]]), "ttft_s", "p50").change
+    assert again == third
+    rate = _row(found, "achieved_rps", None).changes
+    assert rate[1] is None and rate[0].ratio_ci95 is None and rate[0].ratio > 0
+    slower = effects("ttft_s", known, baseline=1)
+    assert slower[1] is None and slower[0].probability < 0.4 and slower[0].apart
+
+
 def test_a_sample_too_small_for_an_interval_gives_none(make_run):
     change = _row(
         compare([make_run("a", 0.1, count=5), make_run("b", 0.3, count=5)]), "ttft_s", "p50"
@@ -80,7 +96,11 @@ def test_a_sample_too_small_for_an_interval_gives_none(make_run):
 def test_the_interval_of_a_ratio_covers_it_as_promised():
     rng = np.random.default_rng(1)
     pairs = [
-        ratio_interval(rng.lognormal(0, 1, 150), 2.0 * rng.lognormal(0, 1, 120), 0.9)
+        ratio_interval(
+            distribution(rng.lognormal(0, 1, 150)),
+            distribution(2.0 * rng.lognormal(0, 1, 120)),
+            0.9,
+        )
         for _ in range(400)
     ]
     carried = [pair for pair in pairs if pair is not None]

@@ -87,7 +87,7 @@ def _cell(engine: Engine, row: str) -> str:
     knob = engine.knob(row)
     if knob is None:
         why = engine.no_knob.get(row)
-        words = f'<span style="opacity:.75">{_escaped(t(why))}</span>' if why else ""
+        words = f'<span style="opacity:.75">{_word(t(why))}</span>' if why else ""
         return f"– {words}"
     default = (
         t("default {value}", value=knobs.show(knob.default))

@@ -142,7 +142,9 @@ def load_words(sweep: Sweep, load: float | None) -> str:
     """A load in words: `8 users`, `4/s`."""
     if load is None:
         return "–"
-    return t("{n} users", n=f"{load:g}") if sweep.arrival == "closed" else f"{load:g}/s"
+    if sweep.arrival != "closed":
+        return f"{load:g}/s"
+    return t("1 user") if load == 1 else t("{n} users", n=f"{load:g}")
 
 
 def title(sweep: Sweep) -> str:

@@ -16,6 +16,7 @@ from dashboard.runs import Fingerprint
 from dashboard.words import t
 from measure.errors import MeasureError
 from measure.store import RunInfo, list_runs, open_run
+from measure.table import OPEN_LOOP_ONLY
 from servers.catalog import ENGINES
 
 LEVELS = ("p50", "p90", "p99")
@@ -96,6 +97,7 @@ def _axes(sweep: Sweep) -> Axes:
         one.title: one
         for one in quantities.of_runs(*summaries)
         if any((summary.get(one.key) or {}).get("count") for summary in summaries)
+        and not (sweep.arrival == "closed" and one.key in OPEN_LOOP_ONLY)
     }
     titles = list(known) or [quantities.QUANTITIES[-1].title]
     known = known or {titles[0]: quantities.QUANTITIES[-1]}
@@ -217,8 +219,9 @@ def _over_time(chosen: tuple[str, ...]) -> None:
             "in-flight",
             t("In flight"),
             t(
-                "At the client: requests sent and not yet over, exact, from the records. In the "
-                "engine: those it says it computes, at each scrape. What lies between them waits."
+                "At the client: requests sent and not yet over, from the records, a mean over each "
+                "two-hundredth of the run. In the engine: those it says it computes, at each "
+                "scrape. What lies between them waits."
             ),
         )
     _remarks(found)

@@ -75,13 +75,20 @@ def test_growth_over_all_of_a_run_is_its_increase(several):
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.none() | st.floats(0, 9)), min_size=1, max_size=20))
-def test_in_flight_is_what_was_sent_and_is_not_over(pairs):
+def test_in_flight_is_the_mean_of_what_was_sent_and_is_not_over(pairs):
     moments = [(sent, None if took is None else sent + took) for sent, took in pairs]
-    times_s, counts = in_flight(requests(*moments), points=50)
-    for t_s, count in zip(times_s, counts, strict=True):
-        assert count == sum(s <= t_s and (d is None or d > t_s) for s, d in moments)
+    middles_s, means = in_flight(requests(*moments), bins=8)
+    for middle_s, mean in zip(middles_s, means, strict=True):
+        low, high = middle_s - middles_s[0], middle_s + middles_s[0]
+        shares = [
+            max(min(high, high if done is None else done) - max(low, sent), 0)
+            for sent, done in moments
+        ]
+        assert mean == pytest.approx(sum(shares) / (high - low), abs=1e-6)
 
 
 def test_in_flight_leaves_out_what_was_never_sent_and_bears_no_records():
-    assert in_flight(requests((None, 2.0), (1.0, 3.0)), points=4)[1].tolist() == [0, 1, 1, 0]
+    middles_s, means = in_flight(requests((None, 2.0), (1.0, 4.0)), bins=4)
+    assert middles_s.tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert means.tolist() == [0, 1, 1, 1]
     assert in_flight(requests())[0].size == 0

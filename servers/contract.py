@@ -197,6 +197,8 @@ class Engine:
     what cannot fit is refused before it is started (`servers.planner`); one that takes next to
     nothing has no such function.
 
+    `notebooks` are the notebooks of the course that teach it, by their file names without `.py`.
+
     `offline` says how it answers a file of prompts without a server: called with the file and the
     descriptor that the job reports on. Left out, the engine has no such form.
 
@@ -230,6 +232,7 @@ class Engine:
     memory: Callable[[Request], Memory] | None = None
     reload: Callable[[Request, Request, Say], bool] | None = None
     offline: Callable[[Request, Path, int], OfflineLaunch] | None = None
+    notebooks: tuple[str, ...] = ()
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or `None`."""

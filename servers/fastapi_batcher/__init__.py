@@ -25,4 +25,5 @@ ENGINE = Engine(
     version=version,
     warm_requests=warm_requests,
     memory=memory,
+    notebooks=("01_serving_patterns", "06_five_servers", "07_write_a_batcher", "09_monitoring"),
 )

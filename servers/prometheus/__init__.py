@@ -50,4 +50,5 @@ ENGINE = Engine(
     prepare=_prepare,
     version=_version,
     job="prometheus",
+    notebooks=("09_monitoring",),
 )

@@ -48,4 +48,5 @@ ENGINE = Engine(
     knobs=KNOBS,
     metrics=METRICS,
     protocols=("openai-chat", "openai-completions", "kserve-generate", "tgi"),
+    notebooks=("02_tails", "13_load_generator"),
 )

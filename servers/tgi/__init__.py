@@ -49,4 +49,5 @@ ENGINE = Engine(
     image=IMAGE,
     warm_requests=warm_requests,
     memory=memory,
+    notebooks=("05_tgi",),
 )

@@ -37,4 +37,5 @@ ENGINE = Engine(
     version=version,
     warm_requests=warm_requests,
     memory=memory,
+    notebooks=("06_five_servers", "08_cold_start"),
 )

@@ -186,6 +186,7 @@ def engine_facts(engine: Engine, instance: Instance) -> dict[str, object]:
         "argv": list(instance.argv),
         "model": instance.model,
         "device": instance.device,
+        "memory_plan": instance.memory_plan,
         "ready_s": instance.ready_s,
         "warm": instance.warmup is not None,
         "warmup": asdict(instance.warmup) if instance.warmup is not None else None,

@@ -15,23 +15,27 @@ from measure.server_metrics import SCHEMA
 
 # Prometheus holds a query's samples in memory: ask for minutes, not hours, at a time.
 CHUNK_S = 300.0
+# What is said of the GPUs is nobody's own: it carries the exporter's name.
+_GPUS = '{__name__=~"DCGM_FI_.+"}'
 _POLL_S = 0.1
 
 
 def collect(
     prometheus_url: str, instances: Sequence[str], start_s: float, end_s: float, epoch_s: float
 ) -> pa.Table:
-    """All samples of `instances` in [start_s, end_s] (wall-clock seconds), as a table.
+    """All samples of `instances`, and of the GPUs, in [start_s, end_s] (wall-clock seconds).
 
     Columns: `t_s` (seconds from the run's start, `epoch_s`), `metric`, `labels`, `value`.
     Raises `LabError` if Prometheus does not answer.
     """
     parts = []
+    selectors = (f'{{instance=~"{"|".join(instances)}"}}', _GPUS)
     edge_s = start_s
     with httpx.Client(base_url=prometheus_url, timeout=30.0) as client:
         while edge_s < end_s:
             stop_s = min(edge_s + CHUNK_S, end_s)
-            parts.extend(_query(client, instances, edge_s, stop_s))
+            for selector in selectors:
+                parts.extend(_query(client, selector, edge_s, stop_s))
             edge_s = stop_s
     return to_table(parts, epoch_s)
 
@@ -62,11 +66,10 @@ def _last_s(client: httpx.Client, query: str) -> float:
 
 
 def _query(
-    client: httpx.Client, instances: Sequence[str], start_s: float, stop_s: float
+    client: httpx.Client, selector: str, start_s: float, stop_s: float
 ) -> list[dict[str, Any]]:
-    names = "|".join(instances)
     # A range selector is open to the left: (time - range, time].
-    query = f'{{instance=~"{names}"}}[{max(1, round((stop_s - start_s) * 1000))}ms]'
+    query = f"{selector}[{max(1, round((stop_s - start_s) * 1000))}ms]"
     try:
         answer = client.get("/api/v1/query", params={"query": query, "time": f"{stop_s:.3f}"})
         answer.raise_for_status()

@@ -28,9 +28,10 @@ _SCALARS = {
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",
 }
-# Another port or another start is no other setting, nor is how long that start took.
+# Another port or another start is no other setting, nor is how long that start took. What the
+# memory was expected to be follows from the settings.
 _NOT_SETTINGS = ("engine.argv", "load.host", "engine.ready_s", "engine.ended_in_run")
-_NO_SETTING_BEGINS = "engine.warmup"
+_NO_SETTING_BEGINS = ("engine.warmup", "engine.memory_plan")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from servers import instances, knobs, paths, state, stopping
+from servers import forecast, instances, knobs, paths, state, stopping
 from servers.contract import Engine, Request, Say
 from servers.errors import ServerError, UnsettledError
 from servers.instances import Instance
@@ -92,6 +92,11 @@ def _change(engine: Engine, current: Instance, asked: Request, say: Say) -> bool
         state.keep(current)
         raise
     # Whatever was warm may have been replaced.
-    changed = replace(current, settings=dict(asked.settings), warmup=None)
+    changed = replace(
+        current,
+        settings=dict(asked.settings),
+        warmup=None,
+        memory_plan=forecast.of(engine, asked),
+    )
     state.keep(changed if done else current)
     return done

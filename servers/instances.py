@@ -66,7 +66,8 @@ class Instance:
     `cleanup` the command that removes what lives outside its processes. `ready_s` is the cold
     start: seconds from its start until it was ready; `warmup` what the warm-up found, `None` if
     there was none. `changing` is true from before a change of settings to after it: where it has
-    stayed so, the change was cut short and `settings` may not be what it runs with.
+    stayed so, the change was cut short and `settings` may not be what it runs with. `memory_plan`
+    is what it was expected to take (`servers.forecast`), `None` where its engine says nothing.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Instance:
     ready_s: float | None = None
     warmup: WarmUp | None = None
     changing: bool = False
+    memory_plan: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """The text of the state file."""

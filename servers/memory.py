@@ -31,13 +31,15 @@ class Memory:
 
     `gpus` is on how many GPUs. With `gpu_share` it takes that part of the whole of each GPU,
     whatever its parts are: its KV cache is what the others leave. `fault` says why it cannot
-    start, however much memory there is.
+    start, however much memory there is. `kv_bytes_per_token` is what a token adds to the KV cache
+    (on each GPU), where there is one and that is known.
     """
 
     parts: tuple[Part, ...]
     gpus: int = 1
     gpu_share: float | None = None
     fault: str = ""
+    kv_bytes_per_token: int | None = None
 
     def host(self, later: bool) -> int:
         """Bytes of the machine's memory: at the start, or with what comes later. Unknown is 0."""

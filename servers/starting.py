@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from servers import environments, instances, paths, ports, stopping
+from servers import environments, forecast, instances, paths, ports, stopping
 from servers.contract import Engine, Launch, Request, Say
 from servers.errors import ServerError
 from servers.instances import Instance
@@ -104,6 +104,7 @@ def _instance(engine: Engine, request: Request, launch: Launch, log: Path) -> In
         way=request.way,
         title=launch.title or engine.title,
         cleanup=launch.cleanup,
+        memory_plan=forecast.of(engine, request),
     )
 
 

@@ -27,7 +27,8 @@ def memory(request: Request) -> Memory:
         if ours
         else Part("overhead", None, None if on_gpu else 0, "TGI itself; not measured")
     )
-    return Memory((weights, _kv_cache(request, per_token, ours), overhead))
+    kv_cache = _kv_cache(request, per_token, ours)
+    return Memory((weights, kv_cache, overhead), kv_bytes_per_token=per_token)
 
 
 def _kv_cache(request: Request, per_token: int | None, ours: bool) -> Part:

@@ -35,11 +35,12 @@ def memory(request: Request) -> Memory:
         asked = request.settings["gpu_memory_utilization"]
         share = _VLLM_SHARE if asked is None else request.number("gpu_memory_utilization")
         return Memory((*parts, *_image(request)), gpu_share=share)
-    return Memory((*parts, *_batcher(request)))
+    own, per_token = _batcher(request)
+    return Memory((*parts, *own), kv_bytes_per_token=per_token)
 
 
-def _batcher(request: Request) -> tuple[Part, ...]:
-    """The lab's own language model: a row of the KV cache for each sequence."""
+def _batcher(request: Request) -> tuple[tuple[Part, ...], int | None]:
+    """The lab's own language model, a row of the KV cache for each sequence; bytes of a token."""
     on_gpu = request.device == "cuda"
     overhead = Part(
         "overhead",
@@ -49,20 +50,21 @@ def _batcher(request: Request) -> tuple[Part, ...]:
     )
     found = facts.read(request.model)
     if found is None:
-        return placed(request.device, "weights", None, facts.unknown(request.model)), overhead
+        weights = placed(request.device, "weights", None, facts.unknown(request.model))
+        return (weights, overhead), None
     # As the model itself chooses (`choose_dtype` in `servers/models/inside/serving`).
     asked = str(request.settings["dtype"])
     dtype = facts.fastest_dtype(request.device) if asked == "auto" else asked
     rows, length = request.whole("max_num_seqs"), request.whole("max_model_len")
-    weights, per_token = found.weight_bytes(dtype), found.kv_bytes_per_token(dtype)
+    size, per_token = found.weight_bytes(dtype), found.kv_bytes_per_token(dtype)
     kv_bytes = None if per_token is None else rows * length * per_token
     # On a CPU a row costs nothing until tokens are written to it.
     kv_how = f"{rows} rows of {length} tokens" + ("" if on_gpu else ", as they fill")
     return (
-        placed(request.device, "weights", weights, facts.weights_in_words(found, dtype)),
+        placed(request.device, "weights", size, facts.weights_in_words(found, dtype)),
         placed(request.device, "KV cache", kv_bytes, kv_how, later=not on_gpu),
         overhead,
-    )
+    ), per_token
 
 
 def _image(request: Request) -> tuple[Part, ...]:

@@ -39,7 +39,7 @@ def memory(request: Request) -> Memory:
         ),
     )
     fault = _fault(request, kv_bytes, per_token) if share is None else ""
-    return Memory(parts, gpus, share, fault)
+    return Memory(parts, gpus, share, fault, per_token)
 
 
 def _weights(found: ModelFacts | None, request: Request, dtype: str, gpus: int) -> Part:

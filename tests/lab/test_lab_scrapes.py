@@ -30,15 +30,17 @@ def test_no_series_make_an_empty_table():
 
 
 def test_long_runs_are_asked_for_in_pieces_that_meet(monkeypatch: pytest.MonkeyPatch):
-    asked: list[tuple[float, float]] = []
+    asked: dict[str, list[tuple[float, float]]] = {}
 
-    def fake(_client: httpx.Client, _names: object, start_s: float, stop_s: float) -> list:
-        asked.append((start_s, stop_s))
+    def fake(_client: httpx.Client, selector: str, start_s: float, stop_s: float) -> list:
+        asked.setdefault(selector, []).append((start_s, stop_s))
         return []
 
     monkeypatch.setattr(scrapes, "_query", fake)
     scrapes.collect("http://127.0.0.1:1", ["vllm"], 0.0, 700.0, 0.0)
-    assert asked == [(0.0, 300.0), (300.0, 600.0), (600.0, 700.0)]
+    assert list(asked) == ['{instance=~"vllm"}', '{__name__=~"DCGM_FI_.+"}']
+    for pieces in asked.values():
+        assert pieces == [(0.0, 300.0), (300.0, 600.0), (600.0, 700.0)]
 
 
 def test_a_prometheus_that_is_not_there_is_said_to_be_and_the_run_is_called_safe():

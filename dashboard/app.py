@@ -37,6 +37,7 @@ PAGES = {
     "batching": ("Batching", ":material/stacks:"),
     "compare": ("Compare", ":material/compare_arrows:"),
     "runs": ("Runs", ":material/folder_open:"),
+    "engines": ("Engines", ":material/dns:"),
 }
 
 

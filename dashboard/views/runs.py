@@ -18,7 +18,7 @@ _TO_MAKE = """lab run {first} --users 4
 lab run {first} --users 16"""
 _LEADS_TO = {
     "compare": (t("Compare"), ":material/compare_arrows:"),
-    "tails": (t("Tails"), ":material/ssid_chart:"),
+    "tails": (t("Tails"), ":material/stacked_line_chart:"),
 }
 
 

@@ -69,7 +69,10 @@ def watch(say: Say) -> Instance:
 def _up_quietly(name: str, say: Say) -> Instance:
     current = instances.load(name)
     running = current is not None and instances.status(current) == "running"
-    return supervisor.up(ENGINES[name], say=(lambda _: None) if running else say)
+    if current is None or not running:
+        return supervisor.up(ENGINES[name], say=say)
+    # As it runs: somebody may have chosen its settings.
+    return supervisor.up(ENGINES[name], settings=current.settings, say=lambda _: None)
 
 
 @contextmanager

@@ -47,9 +47,9 @@ class Metric:
     bytes or ratios: microseconds have 1e-6. `selector` keeps the series that carry the concept:
     label and value, several values match any of them. `exact_sum` is false where an engine makes
     a histogram's sum up from its buckets: its mean is none then. `at_end` is true of a counter to
-    which a request adds all it did when it has ended. `by` is the label whose values tell apart the
-    series that a reader may want one by one (a reason, a status). `bounds` are the upper bounds of a
-    histogram's buckets in the engine's own unit, of those that an objective is asked of.
+    which a request adds all it did when it has ended. `by` is the label whose values tell apart
+    the series that a reader may want one by one (a reason, a status). `bounds` are the upper bounds
+    of a histogram's buckets in the engine's own unit, of those that an objective is asked of.
     """
 
     concept: str

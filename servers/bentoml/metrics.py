@@ -17,6 +17,10 @@ METRICS = (
     Metric("e2e", "bentoml_service_request_duration_seconds", "histogram", "s",
            "From a request's arrival in a worker to the end of its answer, however it ended.",
            selector={"endpoint": "/classify"}),
+    Metric("e2e_ok", "bentoml_service_request_duration_seconds", "histogram", "s",
+           "The same, of requests that were answered.", selector=_ended("200"),
+           bounds=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+                   120.0, 180.0)),
     Metric("running", "bentoml_service_request_in_progress", "gauge", "requests",
            "Requests under way, those that wait for their batch included.",
            selector={"endpoint": "/classify"}),
@@ -28,4 +32,6 @@ METRICS = (
            "Requests not answered: given up beyond the latency limit (503), after a minute (504), "
            "an error (500).",
            selector=_ended("500", "503", "504")),
+    Metric("http_requests", _REQUESTS, "counter", "requests", "Answers by HTTP status.",
+           selector={"endpoint": "/classify"}, by="http_response_code"),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from servers.buckets import ten_a_decade
 from servers.contract import Metric
 
 _ASKED = ("/classify", "/classify/stream")
@@ -30,7 +31,7 @@ METRICS = (
     Metric("compute_time", COMPUTE_TIME, "histogram", "s", "Time one batch was computed."),
     Metric("e2e", _LATENCY, "histogram", "s",
            "From a request's arrival to the last byte of its answer, of those answered.",
-           selector={"route": "/classify", "status": "200"}),
+           selector={"route": "/classify", "status": "200"}, bounds=ten_a_decade(1e-4, 80)),
     Metric("running", RUNNING, "gauge", "requests", "Requests in batches computed now."),
     Metric("waiting", WAITING, "gauge", "requests", "Requests that wait for their batch."),
     Metric("requests_ok", _REQUESTS, "counter", "requests", "Requests answered.",
@@ -43,4 +44,11 @@ METRICS = (
     Metric("requests_cancelled", _REQUESTS, "counter", "requests",
            "Requests whose client left before the answer.",
            selector=_ended("client_disconnected")),
+    Metric("http_requests", _REQUESTS, "counter", "requests",
+           "Requests by HTTP status, or by how they ended without one.",
+           selector={"route": _ASKED}, by="status"),
+    Metric("active", "model_active_requests", "gauge", "requests",
+           "Requests whose answer is not sent to its last byte.", selector={"route": _ASKED}),
+    Metric("jobs", JOBS, "gauge", "jobs", "Jobs of the durable queue, by their state.",
+           by="status"),
 )  # fmt: skip

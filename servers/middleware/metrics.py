@@ -9,13 +9,10 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from servers.buckets import ten_a_decade
 from servers.middleware import gpu
 
-BUCKETS_S = tuple(
-    float(f"{mantissa}e{exponent}")
-    for exponent in range(-4, 2)
-    for mantissa in (1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
-)
+BUCKETS_S = ten_a_decade(1e-4, 80)
 """Ten a decade from 0.1 ms to 80 s: a quantile read from them is within 30%."""
 
 GPU_MEMORY = "gpu_memory_used_bytes"

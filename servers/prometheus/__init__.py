@@ -3,15 +3,23 @@
 from servers import paths, probe
 from servers.contract import Engine, Launch, Request, Say
 from servers.locks import write_atomically
-from servers.prometheus import binary
+from servers.prometheus import binary, rules
 from servers.prometheus.config import configuration
+from servers.prometheus.knobs import KNOBS
+from servers.prometheus.objectives import Objectives
 
 
 def _prepare(request: Request, _say: Say) -> None:
-    """Have the binary, and write its configuration."""
+    """Have the binary, and write its configuration and its rules."""
+    # The catalogue imports this package.
+    from servers.catalog import ENGINES
+
     binary.ensure()
     paths.targets().mkdir(parents=True, exist_ok=True)
-    write_atomically(request.workspace / "prometheus.yml", configuration(paths.targets()))
+    rule_file = request.workspace / "rules.yml"
+    write_atomically(rule_file, rules.text(ENGINES.values(), Objectives.of(request.settings)))
+    text = configuration(str(paths.targets()), str(rule_file))
+    write_atomically(request.workspace / "prometheus.yml", text)
 
 
 def _launch(request: Request) -> Launch:
@@ -44,9 +52,10 @@ def _version(base_url: str) -> str | None:
 ENGINE = Engine(
     name="prometheus",
     title="Prometheus",
-    summary="Keeps the metrics of every instance and load test, scraped each second.",
+    summary="Keeps the metrics of every instance and load test, and watches the SLO in them.",
     ports={"http": 9090},
     launch=_launch,
+    knobs=KNOBS,
     prepare=_prepare,
     version=_version,
     job="prometheus",

@@ -51,6 +51,16 @@ def ensure() -> Path:
     return found
 
 
+def promtool() -> Path | None:
+    """Prometheus' own checker of rules, which comes with it; `None` where it does not."""
+    program = find()
+    beside = program.with_name("promtool") if program else None
+    if beside is not None and os.access(beside, os.X_OK):
+        return beside
+    on_path = shutil.which("promtool")
+    return Path(on_path) if on_path else None
+
+
 def _folder() -> Path:
     return paths.ROOT / ".lab" / "tools" / "prometheus"
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from servers.buckets import ten_a_decade
 from servers.contract import Metric
 from servers.reference import plan
+
+BUCKETS_S = ten_a_decade(1e-4, 800)
 
 _ENDED = "outcome"
 _FAILED = (plan.HTTP_ERROR, plan.STREAM_ERROR, plan.DISCONNECT)
 
 METRICS = (
     Metric("ttft", "reference_time_to_first_token_seconds", "histogram", "s",
-           "From a request's first byte to the send of its first token. In buckets."),
+           "From a request's first byte to the send of its first token. In buckets.",
+           bounds=BUCKETS_S),
     Metric("e2e", "reference_request_latency_seconds", "histogram", "s",
            "From a request's first byte to the send of its last token. In buckets."),
     Metric("running", "reference_requests_running", "gauge", "requests",
@@ -29,13 +33,9 @@ METRICS = (
            "Requests answered to their end.", selector={_ENDED: plan.OK}),
     Metric("requests_failed", "reference_requests_total", "counter", "requests",
            "Requests that failed as the settings wanted it.", selector={_ENDED: _FAILED}),
+    Metric("requests_ended", "reference_requests_total", "counter", "requests",
+           "Requests that ended, by how.", by=_ENDED),
 )  # fmt: skip
-
-BUCKETS_S = tuple(
-    float(f"{mantissa}e{exponent}")
-    for exponent in range(-4, 3)
-    for mantissa in (1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
-)
 
 
 class Histogram:

@@ -25,6 +25,15 @@ METRICS = (
            "Time in the queue until a worker took the batch, summed over requests.", _US),
     Metric("e2e", "ts_inference_latency_microseconds", "counter", "s",
            "Time from the arrival to the answer, summed over requests.", _US),
+    Metric("http_2xx", "Requests2XX", "counter", "requests", "Answers of HTTP 2xx."),
+    Metric("http_4xx", "Requests4XX", "counter", "requests", "Answers of HTTP 4xx."),
+    Metric("http_5xx", "Requests5XX", "counter", "requests", "Answers of HTTP 5xx."),
+    Metric("last_queue_time", "QueueTime", "gauge", "s",
+           "Time in the queue of the newest batch, in whole milliseconds.", 1e-3),
+    Metric("last_compute_time", "PredictionTime", "gauge", "s",
+           "Time the model's handler took for the newest batch.", 1e-3),
+    Metric("last_worker_time", "WorkerThreadTime", "gauge", "s",
+           "Time of the newest batch between frontend and worker, in whole milliseconds.", 1e-3),
 )  # fmt: skip
 
 

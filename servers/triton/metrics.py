@@ -10,6 +10,9 @@ from servers.contract import Metric
 
 US = 1e-6
 _CLASSIFIER = {"model": "text_classifier"}
+_LATENCY_BUCKETS_S = tuple(round(0.001 * 1.25**i, 6) for i in range(52))
+_VLLM_TTFT_BUCKETS_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5,
+                        5.0, 7.5, 10.0)  # fmt: skip
 
 
 def _counter(concept: str, name: str, unit: str, help: str, scale: float = 1.0) -> Metric:
@@ -18,7 +21,8 @@ def _counter(concept: str, name: str, unit: str, help: str, scale: float = 1.0) 
 
 METRICS = (
     Metric("ttft", "llm_time_to_first_token_seconds", "histogram", "s",
-           "From the request's arrival in the model to its first token."),
+           "From the request's arrival in the model to its first token.",
+           bounds=_LATENCY_BUCKETS_S),
     Metric("itl", "llm_inter_token_latency_seconds", "histogram", "s",
            "Between two tokens of one answer."),
     Metric("e2e", "llm_e2e_latency_seconds", "histogram", "s",
@@ -42,7 +46,8 @@ METRICS = (
     Metric("iteration_tokens", "llm_iteration_tokens", "histogram", "tokens",
            "Tokens computed in one step: prompt tokens of a prefill, or one a sequence."),
     Metric("ttft", "vllm:time_to_first_token_seconds", "histogram", "s",
-           "In NVIDIA's image: from the request's arrival to its first token."),
+           "In NVIDIA's image: from the request's arrival to its first token.",
+           bounds=_VLLM_TTFT_BUCKETS_S),
     Metric("itl", "vllm:time_per_output_token_seconds", "histogram", "s",
            "In NVIDIA's image: between two tokens of one answer."),
     Metric("e2e", "vllm:e2e_request_latency_seconds", "histogram", "s",
@@ -83,4 +88,14 @@ METRICS = (
            "Requests in the scheduler's queue.", 1.0, _CLASSIFIER),
     Metric("classify_e2e_quantiles", "nv_inference_request_summary_us", "summary", "s",
            "Quantiles of the time in the server, of this server's last minutes.", US, _CLASSIFIER),
+    Metric("requests_ended", "llm_requests_total", "counter", "requests",
+           "Answers finished, by reason.", by="finish_reason"),
+    Metric("failures", "llm_request_errors_total", "counter", "requests",
+           "Requests to the language model that were refused or failed, by kind.", by="kind"),
+    Metric("failures", "nv_inference_request_failure", "counter", "requests",
+           "Requests to the classifier that failed, by reason.", 1.0, _CLASSIFIER, by="reason"),
+    Metric("classify_queue_quantiles", "nv_inference_queue_summary_us", "summary", "s",
+           "Quantiles of the wait for a batch, of this server's last minutes.", US, _CLASSIFIER),
+    Metric("classify_infer_quantiles", "nv_inference_compute_infer_summary_us", "summary", "s",
+           "Quantiles of the time computing, of this server's last minutes.", US, _CLASSIFIER),
 )  # fmt: skip

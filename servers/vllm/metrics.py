@@ -8,25 +8,13 @@ one of ITL. A vLLM started by someone else shows the coarse ones.
 A request whose client leaves is counted nowhere: `finished_reason="abort"` stays at zero then.
 """
 
-from collections.abc import Iterator
-
+from servers.buckets import ten_a_decade
 from servers.contract import Metric
 
-
-def _seconds(first: float, last: float) -> Iterator[float]:
-    """Bounds that grow by about a fifth (ten to a decade, two digits): the error of a quantile."""
-    mantissas = (1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.3, 8.0)
-    for exponent in range(-4, 4):
-        for mantissa in mantissas:
-            bound = float(f"{mantissa}e{exponent}")
-            if first <= bound <= last:
-                yield bound
-
-
 HISTOGRAM_BUCKETS: dict[str, list[float]] = {
-    "time_to_first_token": [*_seconds(0.001, 100)],
-    "inter_token_latency": [*_seconds(0.001, 10)],
-    "request_latency": [*_seconds(0.001, 1000)],
+    "time_to_first_token": [*ten_a_decade(0.001, 100)],
+    "inter_token_latency": [*ten_a_decade(0.001, 10)],
+    "request_latency": [*ten_a_decade(0.001, 1000)],
     "iteration_tokens": [1, 2, 4, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192],
 }
 """For `--custom-histogram-buckets`: bucket family to upper bounds (seconds, tokens)."""
@@ -36,7 +24,8 @@ _FINISHED = "finished_reason"
 METRICS = (
     Metric("ttft", "vllm:time_to_first_token_seconds", "histogram", "s",
            "From the request's arrival in the server to its first token. In buckets; less than "
-           "the client's TTFT by network and HTTP."),
+           "the client's TTFT by network and HTTP.",
+           bounds=tuple(HISTOGRAM_BUCKETS["time_to_first_token"])),
     Metric("itl", "vllm:inter_token_latency_seconds", "histogram", "s",
            "Between two steps that gave one request tokens, pooled over requests. In buckets."),
     Metric("tpot", "vllm:request_time_per_output_token_seconds", "histogram", "s",
@@ -92,4 +81,25 @@ METRICS = (
            "Length of a prompt. Buckets 1-2-5."),
     Metric("request_output_tokens", "vllm:request_generation_tokens", "histogram", "tokens",
            "Length of an answer. Buckets 1-2-5."),
+    Metric("requests_ended", "vllm:request_success_total", "counter", "requests",
+           "Requests that ended, by how.", by=_FINISHED),
+    Metric("rejections", "vllm:admission_rejections_total", "counter", "requests",
+           "Requests refused because the queue was full, by which limit.", by="reason"),
+    Metric("waiting_by_reason", "vllm:num_requests_waiting_by_reason", "gauge", "requests",
+           "Waiting requests by why: no capacity, or put off (deferred).", by="reason"),
+    Metric("prompt_tokens_by_source", "vllm:prompt_tokens_by_source_total", "counter", "tokens",
+           "Prompt tokens by where they came from: computed here, or found in a cache.",
+           by="source"),
+    Metric("drafts", "vllm:spec_decode_num_drafts_total", "counter", "drafts",
+           "Guesses of several tokens. Only with speculative decoding."),
+    Metric("drafts_accepted_at", "vllm:spec_decode_num_accepted_tokens_per_pos_total", "counter",
+           "tokens", "Accepted tokens by their place in the guess. Only with speculative decoding.",
+           by="position"),
+    Metric("request_max_tokens", "vllm:request_params_max_tokens", "histogram", "tokens",
+           "The longest answer a request allowed."),
+    Metric("http_requests", "http_requests_total", "counter", "requests",
+           "HTTP requests of the API server, by class of status. Refused ones are in it.",
+           by="status"),
+    Metric("config", "vllm:cache_config_info", "gauge", "info",
+           "The KV cache's configuration, in its labels."),
 )  # fmt: skip

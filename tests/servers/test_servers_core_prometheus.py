@@ -18,8 +18,9 @@ def quiet(_: str) -> None:
 
 
 def test_configuration_scrapes_every_second_what_the_target_files_name(tmp_path):
-    document = yaml.safe_load(configuration(tmp_path))
+    document = yaml.safe_load(configuration(str(tmp_path), "/lab/rules.yml"))
     assert document["global"]["scrape_interval"] == "1s"
+    assert document["rule_files"] == ["/lab/rules.yml"]
     everything, exporter = document["scrape_configs"]
     for each in (everything, exporter):
         assert each["file_sd_configs"][0]["files"] == [str(tmp_path / "*.json")]

@@ -101,3 +101,10 @@ def ratio(
         f"{rate(numerator, matchers, window_s, labels)} / "
         f"{rate(denominator, matchers, window_s, labels)}"
     )
+
+
+def divided(numerator: str, denominator: str, labels: Sequence[str]) -> str:
+    """One aggregate over another whose labels are the first of `labels`; NaN where that is zero."""
+    if len(labels) == 1:
+        return f"{numerator} / {denominator}"
+    return f"{numerator} / on ({labels[0]}) group_left () {denominator}"

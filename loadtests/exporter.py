@@ -5,6 +5,7 @@ numpy, so that the histograms cost the event loop next to nothing.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
@@ -56,10 +57,16 @@ class _Histogram:
 class ClientCollector(Collector):
     """The families of `measure.client_metrics`, labelled with the run and the scenario."""
 
+    offered: Callable[[], int] | None = None
+    """The arrivals of an open loop up to now."""
+    users: Callable[[], int] | None = None
+    """The users of a closed loop."""
+
     def __init__(self, run_id: str, scenario: str, gauges: Callable[[], tuple[int, float]]) -> None:
         """`gauges` gives requests in flight and the loop's lag in seconds, at scrape time."""
         self._labels = {"run_id": run_id, "scenario": scenario}
         self._gauges = gauges
+        self._sent = self._sent_and_ended = 0
         self._histograms = {
             metric.name: _Histogram(metric)
             for metric in names.CLIENT_METRICS
@@ -73,12 +80,14 @@ class ClientCollector(Collector):
         table = pa.Table.from_batches([batch])
         for ended in pc.value_counts(table.column("status")).to_pylist():
             self._requests[Status(ended["values"])] += ended["counts"]
+        self._sent_and_ended += pc.count(table.column("sent_s")).as_py()
         self._output_tokens += pc.sum(table.column("output_tokens")).as_py() or 0
         for metric, values in (
             (names.TTFT, latency.ttft_s(table)),
             (names.TTFT_FROM_SCHEDULE, latency.ttft_from_schedule_s(table)),
             (names.E2E, latency.e2e_s(table)),
             (names.CHUNK_GAP, latency.chunk_gaps(table).gap_s),
+            (names.SCHEDULE_DELAY, latency.schedule_delay_s(table)),
         ):
             self._histograms[metric.name].add(values[~np.isnan(values)])
 
@@ -98,10 +107,44 @@ class ClientCollector(Collector):
         )
         tokens.add_metric(values, self._output_tokens)
         yield tokens
-        for metric, value in zip((names.IN_FLIGHT, names.LOOP_LAG), self._gauges(), strict=True):
+        in_flight, lag_s = self._gauges()
+        # A request that ended is in flight no more and counted half a second later.
+        self._sent = max(self._sent, self._sent_and_ended + in_flight)
+        counted = {names.SENT: self._sent}
+        if self.offered is not None:
+            counted[names.OFFERED] = self.offered()
+        for metric, number in counted.items():
+            counter = CounterMetricFamily(metric.name, metric.help, labels=keys)
+            counter.add_metric(values, number)
+            yield counter
+        measured: dict[ClientMetric, float] = {names.IN_FLIGHT: in_flight, names.LOOP_LAG: lag_s}
+        if self.users is not None:
+            measured[names.USERS] = self.users()
+        for metric, value in measured.items():
             gauge = GaugeMetricFamily(metric.name, metric.help, labels=keys)
             gauge.add_metric(values, value)
             yield gauge
+
+
+class Arrivals:
+    """How many arrivals of a schedule have come by now. To ask draws those since it was asked."""
+
+    def __init__(
+        self, offsets_s: Iterator[float], now_s: Callable[[], float], last_s: float | None
+    ) -> None:
+        """`offsets_s` are on the clock of `now_s`; none comes after `last_s`."""
+        self._offsets_s, self._now_s = offsets_s, now_s
+        self._last_s = math.inf if last_s is None else last_s
+        self._next_s = next(offsets_s, None)
+        self._come = 0
+
+    def __call__(self) -> int:
+        """The count; it never falls."""
+        now_s = min(self._now_s(), self._last_s)
+        while self._next_s is not None and self._next_s <= now_s:
+            self._come += 1
+            self._next_s = next(self._offsets_s, None)
+        return self._come
 
 
 class Exporter:

@@ -22,7 +22,7 @@ from locust.env import Environment
 from loadtests import calibration
 from loadtests.clock import RunClock
 from loadtests.dial import kernel_stamps_kept_on
-from loadtests.exporter import ClientCollector, Exporter
+from loadtests.exporter import Arrivals, ClientCollector, Exporter
 from loadtests.options import Options
 from loadtests.process import ender
 from loadtests.recorder import Recorder, Sink
@@ -221,6 +221,14 @@ class Keeping:
             self.collector, port=options.metrics_port, targets=_targets(options), labels=labels
         )
         self.clock = RunClock(starts_in_s=LEAD_S)
+        if options.schedule is None:
+            self.collector.users = lambda: int(runner.user_count)
+        else:
+            offsets_s, last_s = (
+                options.schedule.offsets_s(options.seed),
+                ends_s(options, environment),
+            )
+            self.collector.offered = Arrivals(offsets_s, self.clock.now_s, last_s)
         self.manifest = {**manifest, "epoch_s": self.clock.epoch_s}
 
     def close(self) -> None:

@@ -42,6 +42,18 @@ REQUESTS = ClientMetric(
     "client_requests_total", "counter", "Requests finished, by how they ended.", ("status",)
 )
 OUTPUT_TOKENS = ClientMetric("client_output_tokens_total", "counter", "Output tokens received.")
+SCHEDULE_DELAY = ClientMetric(
+    "client_schedule_delay_seconds",
+    "histogram",
+    "Sent minus the time the arrival process wanted the request sent.",
+    (),
+    LATENCY_BUCKETS_S,
+)
+OFFERED = ClientMetric(
+    "client_offered_total", "counter", "Arrivals whose time has come; none in a closed loop."
+)
+SENT = ClientMetric("client_sent_total", "counter", "Requests sent, finished or not.")
+USERS = ClientMetric("client_users", "gauge", "Users of a closed loop; none in an open one.")
 IN_FLIGHT = ClientMetric("client_in_flight", "gauge", "Requests sent and not yet finished.")
 LOOP_LAG = ClientMetric(
     "client_loop_lag_seconds", "gauge", "How late a timer of the client's event loop fires."
@@ -54,6 +66,10 @@ CLIENT_METRICS = (
     E2E,
     REQUESTS,
     OUTPUT_TOKENS,
+    SCHEDULE_DELAY,
+    OFFERED,
+    SENT,
+    USERS,
     IN_FLIGHT,
     LOOP_LAG,
 )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dashboard import panels, prometheus, promql
 from dashboard.figures import Band, Curve
@@ -11,10 +11,9 @@ from dashboard.panels import Panel, Query
 from dashboard.prometheus import Answer, Failure, Series
 from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
+from dashboard.words import t
 from measure.errors import MeasureError
 from measure.server_histogram import Bounds, quantile_bounds
-from servers.catalog import ENGINES
-from servers.contract import Metric
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Reading:
     """What one query said of one instance, at each of `times_s`.
 
     A line's `values`; or the rate of each bucket (`le` to rate, cumulative) in `histograms`; or
-    the quantiles of a summary as the engine computed them. The other two are empty.
+    the quantiles of a summary as the engine computed them. The other two are empty. `labels` are
+    the series' own, where they are what was asked for.
     """
 
     label: str
@@ -31,6 +31,7 @@ class Reading:
     values: tuple[float, ...] = ()
     histograms: tuple[Mapping[float, float], ...] = ()
     quantiles: tuple[Mapping[float, float], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def last(self, end_s: float, step_s: float) -> float:
         """The newest value, NaN if the series ended earlier."""
@@ -97,20 +98,9 @@ def _plan(
     for kind in dict.fromkeys(source.kind for source in concerned):
         of_kind = tuple(source for source in concerned if source.kind == kind)
         matchers = {panel.identity: [source.series for source in of_kind]}
-        found = panels.queries(panel, metrics_of(panel, kind), matchers, span.rate_window_s)
+        found = panels.queries(panel, panels.metrics_of(panel, kind), matchers, span.rate_window_s)
         plan.append((of_kind, found))
     return plan
-
-
-def metrics_of(panel: Panel, kind: str) -> Sequence[Metric]:
-    """The metrics that a panel may draw from for one kind of source."""
-    if panel.group == "client":
-        return panels.CLIENT
-    if panel.group == "process":
-        return panels.PROCESS
-    if panel.group == "gpu":
-        return panels.EXPORTED
-    return ENGINES[kind].metrics if kind in ENGINES else ()
 
 
 def title_of(source: Source) -> str:
@@ -124,22 +114,23 @@ def _readings(
     answers: Mapping[str, Answer],
 ) -> PanelReadings:
     by_source: dict[str, tuple[Reading, ...]] = {}
+    answered: set[str] = set()
     notes = []
     for sources, found in plan:
         titles = dict.fromkeys(title_of(source) for source in sources)
         if not found:
-            notes += [panels.absent(panel, title) for title in titles]
+            notes += [panels.absent(panel, title, panels.ENGINE_METRICS) for title in titles]
             continue
         for query in found:
             answer = answers[query.expression]
             assert not isinstance(answer, Failure)
             names = {source.series: source.name for source in sources}
-            for series, reading in interpret(query, answer).items():
+            for series, several in interpret(query, answer).items():
                 name = names.get(series, series)
-                if reading.label and panel.parts[0].label != reading.label and empty(reading):
-                    continue
-                by_source[name] = (*by_source.get(name, ()), reading)
-        missing = [source for source in sources if source.name not in by_source]
+                answered.add(name)
+                if shown := _shown(panel, query, several):
+                    by_source[name] = (*by_source.get(name, ()), *shown)
+        missing = [source for source in sources if source.name not in answered]
         notes += [panels.silent(found, source.name) for source in missing]
         drawn = {reading.note for source in sources for reading in by_source.get(source.name, ())}
         notes += [f"{title}: {note}." for title in titles for note in sorted(drawn - {""})]
@@ -147,23 +138,45 @@ def _readings(
     return PanelReadings(panel, by_source, tuple(notes), asked)
 
 
-def interpret(query: Query, answer: Sequence[Series]) -> dict[str, Reading]:
-    """An answer as one reading an instance (or GPU, by its UUID), in the panel's unit."""
-    grouped: dict[str, list[Series]] = {}
+def _shown(panel: Panel, query: Query, several: Sequence[Reading]) -> Sequence[Reading]:
+    """Those worth a line: what never happened has none, unless nothing else did."""
+    if query.by:
+        happened = [reading for reading in several if not empty(reading)]
+        return happened or [replace(several[0], label=t("none"))]
+    first = panel.parts[0].label
+    return [one for one in several if not one.label or one.label == first or not empty(one)]
+
+
+def interpret(query: Query, answer: Sequence[Series]) -> dict[str, tuple[Reading, ...]]:
+    """An answer as the readings of each instance (or GPU, by its UUID), in the panel's unit.
+
+    One each, or, where the query tells series apart by a label, one for each value of it.
+    """
+    grouped: dict[str, dict[str, list[Series]]] = {}
     for series in answer:
-        grouped.setdefault(series.labels.get(query.identity, ""), []).append(series)
-    if query.form == "line":
-        return {
-            name: Reading(
-                query.label,
-                query.note,
-                several[0].times_s,
-                tuple(value * query.scale for value in several[0].values),
-            )
-            for name, several in grouped.items()
-        }
-    read_one = _from_buckets if query.form == "buckets" else _from_summary
-    return {name: read_one(query, several) for name, several in grouped.items()}
+        within = grouped.setdefault(series.labels.get(query.identity, ""), {})
+        within.setdefault(series.labels.get(query.by, "") if query.by else "", []).append(series)
+    return {
+        name: tuple(
+            _reading(query, " ".join(word for word in (query.label, value) if word), several)
+            for value, several in sorted(within.items())
+        )
+        for name, within in grouped.items()
+    }
+
+
+def _reading(query: Query, label: str, several: Sequence[Series]) -> Reading:
+    match query.form:
+        case "buckets":
+            return _from_buckets(query, label, several)
+        case "summary":
+            return _from_summary(query, label, several)
+        case _:
+            # Labels that changed are a series of their own: the newest is what holds.
+            newest = max(several, key=lambda series: series.times_s[-1])
+            values = tuple(value * query.scale for value in newest.values)
+            labels = newest.labels if query.form == "labels" else {}
+            return Reading(label, query.note, newest.times_s, values, labels=labels)
 
 
 def _by_time(
@@ -179,18 +192,18 @@ def _by_time(
     return dict(sorted(found.items()))
 
 
-def _from_buckets(query: Query, several: Sequence[Series]) -> Reading:
+def _from_buckets(query: Query, label: str, several: Sequence[Series]) -> Reading:
     rates = _by_time(query, several, "le")
-    return Reading(query.label, query.note, tuple(rates), histograms=tuple(rates.values()))
+    return Reading(label, query.note, tuple(rates), histograms=tuple(rates.values()))
 
 
-def _from_summary(query: Query, several: Sequence[Series]) -> Reading:
+def _from_summary(query: Query, label: str, several: Sequence[Series]) -> Reading:
     """A summary's own quantiles: no width, as the engine computed them."""
     found = {
         time_s: {quantile: value * query.scale for quantile, value in values.items()}
         for time_s, values in _by_time(query, several, "quantile").items()
     }
-    return Reading(query.label, query.note, tuple(found), quantiles=tuple(found.values()))
+    return Reading(label, query.note, tuple(found), quantiles=tuple(found.values()))
 
 
 def shapes(

@@ -26,6 +26,7 @@ GPU_PANELS = (
         "Part of the time in which some kernel ran. At 100 % the GPU may still be far from what it "
         "can do: one small kernel after the other counts as fully in use.",
         (Part("gpu_util"),),
+        topic="machine",
     ),
     Panel(
         "gpu_memory",
@@ -36,6 +37,7 @@ GPU_PANELS = (
         "Memory of the GPU in use, by whomever. An engine that sets its KV cache aside holds it "
         "also while it is idle: this line is no load.",
         (Part("gpu_memory_used"),),
+        topic="machine",
     ),
     Panel(
         "gpu_memory_util",
@@ -45,6 +47,7 @@ GPU_PANELS = (
         "max",
         "Part of the time in which the GPU's memory was read or written. Decoding is bound by it.",
         (Part("gpu_memory_util"),),
+        topic="machine",
     ),
     Panel(
         "gpu_power",
@@ -54,6 +57,7 @@ GPU_PANELS = (
         "max",
         "Power the GPU draws: a better sign of real work than its use.",
         (Part("gpu_power"),),
+        topic="machine",
     ),
     Panel(
         "gpu_temperature",
@@ -63,6 +67,7 @@ GPU_PANELS = (
         "max",
         "Too hot a GPU lowers its clock.",
         (Part("gpu_temperature"),),
+        topic="machine",
     ),
     Panel(
         "gpu_clock",
@@ -70,9 +75,10 @@ GPU_PANELS = (
         "gpu",
         "Hz",
         "max",
-        "Clock of the multiprocessors. One that falls under load (power, heat) makes two runs "
-        "unlike each other.",
-        (Part("gpu_sm_clock"),),
+        "Clock of the multiprocessors, and of the memory. One that falls under load (power, heat) "
+        "makes two runs unlike each other.",
+        (Part("gpu_sm_clock"), Part("gpu_memory_clock", "memory")),
+        topic="machine",
     ),
     Panel(
         "gpu_xid",
@@ -83,5 +89,6 @@ GPU_PANELS = (
         "The number of the driver's last error on this GPU, 0 if there was none. NVIDIA's list "
         "says what each means; 79 is a GPU that fell off the bus.",
         (Part("gpu_xid"),),
+        topic="machine",
     ),
 )

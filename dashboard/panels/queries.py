@@ -1,9 +1,10 @@
-"""From a panel and an engine's metrics to PromQL. Pure."""
+"""From a panel and an engine's metrics to PromQL, and why there is none. Pure."""
 
 from collections.abc import Iterable, Sequence
 
 from dashboard import promql
 from dashboard.panels.types import Form, Panel, Part, Query
+from dashboard.words import t
 from servers.contract import Metric
 
 
@@ -30,18 +31,30 @@ def _query(
     matchers: promql.Matchers,
     window_s: int,
 ) -> Query | None:
+    if part.each and not metric.by:
+        return None
     selected = {**matchers, **metric.selector}
-    by = (panel.identity,)
+    by = (panel.identity, metric.by) if part.each else (panel.identity,)
 
     def query(expression: str, form: Form = "line", note: str = "") -> Query:
-        return Query(expression, form, metric.scale, part.label, metric.name, note, panel.identity)
+        apart = metric.by if part.each else ""
+        return Query(
+            expression, form, metric.scale, part.label, metric.name, note, panel.identity, apart
+        )
+
+    def ratio(over: Metric) -> str:
+        return promql.divided(
+            promql.rate(metric.name, selected, window_s, by),
+            promql.rate(over.name, {**matchers, **over.selector}, window_s, by[:1]),
+            by,
+        )
 
     match panel.reading, metric.kind:
         case "rate", "counter":
             return query(promql.rate(metric.name, selected, window_s, by))
         case ("sum" | "max") as how, "gauge":
             return query(promql.gauge(metric.name, selected, by, how))
-        case "quantile", "histogram":
+        case (("quantile" | "heatmap"), "histogram"):
             return query(promql.buckets(metric.name, selected, window_s, by), "buckets")
         case "quantile", "summary":
             return query(
@@ -52,25 +65,50 @@ def _query(
         case "mean", "gauge":
             return query(promql.gauge(metric.name, selected, by, "max"))
         case "mean", "histogram":
-            ratio = promql.ratio(
+            mean = promql.ratio(
                 f"{metric.name}_sum", f"{metric.name}_count", selected, window_s, by
             )
-            return query(ratio, note="a mean over the rate window")
+            note = "a mean over the rate window"
+            if not metric.exact_sum:
+                note += ", near the truth: the engine makes the sum up from its buckets"
+            return query(mean, note=note)
         case (("mean" | "quantile"), "counter") if over is not None:
-            return query(
-                promql.ratio(metric.name, over.name, selected, window_s, by),
-                note="a mean: no distribution is exported",
-            )
+            return query(ratio(over), note="a mean: no distribution is exported")
+        case "share", "counter" if over is not None:
+            return query(ratio(over))
+        case "labels", "gauge":
+            return query(promql.selector(metric.name, selected), "labels")
     return None
 
 
-def absent(panel: Panel, title: str) -> str:
-    """Why a panel cannot show this source."""
-    wanted = " or ".join(part.concept.replace("_", " ") for part in panel.parts)
-    return f"{title} exports no metric of {wanted}."
+def absent(panel: Panel, title: str, elsewhere: Iterable[Metric] = ()) -> str:
+    """Why a panel cannot show this source. `elsewhere` are the metrics of all others.
+
+    Where another engine exports the concept, it is named by that engine's metric.
+    """
+    concepts = [part.concept for part in panel.parts]
+    words = " / ".join(dict.fromkeys(concept.replace("_", " ") for concept in concepts))
+    names = dict.fromkeys(one.name for one in elsewhere if one.concept in concepts)
+    if not names:
+        return t(
+            "{panel}: {engine} exports no metric of {what}.",
+            panel=t(panel.title),
+            engine=title,
+            what=words,
+        )
+    return t(
+        "{panel}: {engine} exports nothing like {metrics}, which others have for it.",
+        panel=t(panel.title),
+        engine=title,
+        metrics=", ".join([*names][:3]),
+    )
 
 
 def silent(found: Iterable[Query], name: str) -> str:
     """What to say where a source should have series and Prometheus has none."""
     metrics = ", ".join(sorted({query.metric for query in found}))
-    return f"{name}: Prometheus has nothing of {metrics} in this time range."
+    return t(
+        "{name}: Prometheus has nothing of {metrics} in this time range.",
+        name=name,
+        metrics=metrics,
+    )

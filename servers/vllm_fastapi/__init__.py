@@ -6,8 +6,8 @@ from servers.vllm import ENVIRONMENT
 from servers.vllm.knobs import KNOBS, NO_KNOB
 from servers.vllm.launch import prepare, version
 from servers.vllm.memory import memory
-from servers.vllm.metrics import METRICS
 from servers.vllm_fastapi.launch import launch, warm_requests
+from servers.vllm_fastapi.metrics import METRICS
 
 ENGINE = Engine(
     name="vllm-fastapi",

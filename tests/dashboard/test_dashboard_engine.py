@@ -49,7 +49,7 @@ def _queries() -> dict[str, str]:
     for panel in panels.PANELS:
         for kind in (*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU):
             matchers = {panel.identity: ["a.b-1", 'x"y|z\\']}
-            for query in panels.queries(panel, asking.metrics_of(panel, kind), matchers, 5):
+            for query in panels.queries(panel, panels.metrics_of(panel, kind), matchers, 5):
                 found[f"{panel.key} of {kind}: {query.metric} {query.label}"] = query.expression
     return found
 

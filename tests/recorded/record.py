@@ -157,7 +157,12 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def client() -> None:
-    """A load test on the reference server, some of whose answers are errors."""
+    """Load tests on the reference server, some of whose answers are errors: closed and open loop."""
+    _client("closed", "-u", "4", "-r", "4")
+    _client("open", "--arrival", "poisson", "--rate", "10")
+
+
+def _client(loop: str, *flags: str) -> None:
     instance = supervisor.up("reference", settings=SETTINGS["reference"])
     folder = Path(tempfile.mkdtemp())
     argv = [
@@ -169,7 +174,7 @@ def client() -> None:
             str(ROOT / "loadtests/completion.py"),
             "--headless",
         ),
-        *("-H", instance.base_url, "-u", "4", "-r", "4", "-t", "12s", "--model", "reference"),
+        *("-H", instance.base_url, *flags, "-t", "12s", "--model", "reference"),
         *("--run-dir", str(folder / "runs"), "--metrics-targets", str(folder)),
         *("--prompt-tokens", "16", "--output-tokens", "16"),
     ]
@@ -185,7 +190,7 @@ def client() -> None:
     finally:
         load.wait()
         supervisor.down("reference")
-    write("client", "lab", "A load test's own metrics", first, second)
+    write("client", loop, "A load test's own metrics", first, second)
 
 
 def write(kind: str, version: str, what: str, first: str, second: str) -> None:

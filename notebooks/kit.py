@@ -53,9 +53,7 @@ _started: list[str] = []
 _drawn: list[str] = []
 
 
-def up(
-    engine: str, *, name: str | None = None, cold: bool = False, **settings: Value
-) -> Instance:
+def up(engine: str, *, name: str | None = None, cold: bool = False, **settings: Value) -> Instance:
     """Start an engine (or use the one that runs so already) and wait until it answers.
 
     `settings` are knobs by the lab's names, such as `max_num_seqs=4`. Prometheus is started with
@@ -149,17 +147,13 @@ def load(
     return run
 
 
-def _arrivals(
-    rate: float | None, spike: tuple[float, float, float] | None = None
-) -> ArrivalFlags:
+def _arrivals(rate: float | None, spike: tuple[float, float, float] | None = None) -> ArrivalFlags:
     if rate is None:
         return NO_ARRIVALS
     if spike is None:
         return ArrivalFlags("poisson", rate=f"{rate:g}")
     peak_rps, start_s, length_s = spike
-    return ArrivalFlags(
-        "spike", rate=f"{rate:g}:{peak_rps:g}", spike=f"{start_s:g}s+{length_s:g}s"
-    )
+    return ArrivalFlags("spike", rate=f"{rate:g}:{peak_rps:g}", spike=f"{start_s:g}s+{length_s:g}s")
 
 
 def forget(instance: Instance) -> None:

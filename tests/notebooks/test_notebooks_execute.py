@@ -10,6 +10,7 @@ ENGINES = {
     "02_tails": {"vllm"},
     "03_triton_batching": {"triton"},
     "08_cold_start": {"triton", "torchserve", "fastapi-batcher"},
+    "09_monitoring": {"triton", "fastapi-batcher"},
 }
 
 

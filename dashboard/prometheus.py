@@ -1,11 +1,16 @@
 """Asking Prometheus. Every failure comes back as a `Failure` that a page can show.
 
-`prometheus-api-client` has no default timeout and raises its own mixture of errors, so the two
+`prometheus-api-client` has no default timeout and raises its own mixture of errors, so the few
 calls the pages need are made with httpx directly.
+
+A page asks many things at a time. One that Prometheus did not answer in time is remembered for a
+moment, and the others are not asked: a page waits for a slow Prometheus once, not once a query.
 """
 
 import math
 import os
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,9 +19,12 @@ from typing import Any, Literal
 import httpx
 
 from dashboard.promql import Span
+from dashboard.words import t
 from servers import instances
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 2.5
+HOLD_S = 5.0
+"""How long a Prometheus that did not answer in time is left alone."""
 DEFAULT_URL = "http://127.0.0.1:9090"
 URL_VARIABLE = "SERVING_LAB_PROMETHEUS_URL"
 
@@ -37,9 +45,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer. `unreachable` means that nothing listens there."""
+    """Why there is no answer, in the reader's language.
 
-    kind: Literal["unreachable", "timeout", "refused", "unreadable"]
+    `unreachable`: nothing listens there. `starting`: it reads its data back. `timeout`: it is too
+    slow. `refused`: it did not like the question. `unreadable`: something else answers there.
+    """
+
+    kind: Literal["unreachable", "starting", "timeout", "refused", "unreadable"]
     message: str
 
 
@@ -73,6 +85,27 @@ def query(url: str, expression: str, at_s: float | None = None) -> Answer:
     return _ask(url, "query", params)
 
 
+def api(url: str, call: str, params: Mapping[str, str] | None = None) -> Any | Failure:
+    """The `data` of another call of the HTTP API (`targets`, `rules`, `status/buildinfo`)."""
+    return _fetch(url, call, params or {}, "GET")
+
+
+@dataclass(frozen=True)
+class _Held:
+    failure: Failure
+    until_s: float
+
+
+_held: dict[str, _Held] = {}
+_lock = threading.Lock()
+
+
+def _left_alone(url: str) -> Failure | None:
+    with _lock:
+        held = _held.get(url)
+        return held.failure if held and time.monotonic() < held.until_s else None
+
+
 @cache
 def _client() -> httpx.Client:
     """One for the process: each new one reads all certificates, which costs more than a query."""
@@ -81,30 +114,72 @@ def _client() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
 
-def _ask(url: str, call: str, params: dict[str, str]) -> Answer:
+def _ask(url: str, call: str, params: Mapping[str, str]) -> Answer:
+    data = _fetch(url, call, params, "POST")
+    return data if isinstance(data, Failure) else series(data, url)
+
+
+def _fetch(
+    url: str, call: str, params: Mapping[str, str], method: Literal["GET", "POST"]
+) -> Any | Failure:
+    if held := _left_alone(url):
+        return held
+    sent = {"params": params} if method == "GET" else {"data": params}
     try:
-        answer = _client().post(f"{url}/api/v1/{call}", data=params)
+        answer = _client().request(method, f"{url}/api/v1/{call}", **sent)  # type: ignore[arg-type]
     except httpx.TimeoutException:
-        return Failure("timeout", f"Prometheus at {url} did not answer within {TIMEOUT_S:g} s.")
+        failure = Failure(
+            "timeout",
+            t(
+                "Prometheus at {url} did not answer within {seconds} s.",
+                url=url,
+                seconds=f"{TIMEOUT_S:g}",
+            ),
+        )
+        with _lock:
+            _held[url] = _Held(failure, time.monotonic() + HOLD_S)
+        return failure
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Failure("unreachable", f"Nothing answers as Prometheus at {url} ({error}).")
+        return Failure(
+            "unreachable",
+            t("Nothing answers as Prometheus at {url} ({error}).", url=url, error=error),
+        )
     return read(answer.status_code, answer.content, url)
 
 
-def read(status: int, body: bytes, url: str) -> Answer:
-    """An HTTP answer of the query API as series, or why it is none. Pure."""
+def read(status: int, body: bytes, url: str) -> Any | Failure:
+    """The `data` of an HTTP answer of the API, or why there is none. Pure."""
+    if status == 503:
+        return Failure(
+            "starting",
+            t("Prometheus at {url} is starting or stopping: it answers no query yet.", url=url),
+        )
     try:
         content = httpx.Response(200, content=body).json()
         if content.get("status") == "error":
-            return Failure("refused", f"Prometheus refused the query: {content.get('error')}")
+            return Failure(
+                "refused", t("Prometheus refused the query: {error}", error=content.get("error"))
+            )
         if status != 200:
             raise ValueError(f"HTTP {status}")
-        return tuple(_series(one) for one in content["data"]["result"])
+        return content["data"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Failure(
-            "unreadable",
-            f"What answers at {url} is not Prometheus's query API (HTTP {status}, {error}).",
-        )
+        return _strange(url, f"HTTP {status}, {error}")
+
+
+def series(data: Any, url: str) -> Answer:
+    """The `data` of a query as series; a failure if it is none. Pure."""
+    try:
+        return tuple(_series(one) for one in data["result"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return _strange(url, str(error))
+
+
+def _strange(url: str, why: str) -> Failure:
+    return Failure(
+        "unreadable",
+        t("What answers at {url} is not Prometheus's query API ({why}).", url=url, why=why),
+    )
 
 
 def _series(result: dict[str, Any]) -> Series:

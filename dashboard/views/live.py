@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from dashboard import figures, panels, promql, sources, text, theme
+from dashboard import figures, no_prometheus, panels, promql, sources, text, theme
 from dashboard.chart import chart
 from dashboard.live import asking, tiles
 from dashboard.live.asking import PanelReadings
@@ -68,7 +68,7 @@ def show(span_name: str, quantile_name: str) -> None:
     span = promql.Span.ending(time.time(), SPANS_S[span_name])
     found = sources.discover(url, span)
     if isinstance(found, Failure):
-        _no_prometheus(found, said_by)
+        no_prometheus.show(found, said_by)
         return
     shown = _choose(found)
     if all(source.kind == sources.GPU for source in shown):
@@ -76,7 +76,7 @@ def show(span_name: str, quantile_name: str) -> None:
         return
     readings = asking.read(url, span, shown)
     if isinstance(readings, Failure):
-        _no_prometheus(readings, said_by)
+        no_prometheus.show(readings, said_by)
         return
     dark = st.context.theme.type == "dark"
     kinds = [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]
@@ -168,17 +168,6 @@ def _hints(shown: list[Source]) -> None:
     if engines and not any(source.is_load for source in shown):
         name = next((one.kind for one in engines if one.scraped), engines[0].kind)
         st.caption(f"No load in this time range. In a terminal: `lab run {_code(name)} --users 4`")
-
-
-def _no_prometheus(failure: Failure, said_by: str) -> None:
-    st.subheader("No numbers yet: Prometheus does not answer", anchor=False)
-    st.text(f"{failure.message} The address comes from {said_by}.")
-    st.markdown("Start it in a terminal, and this page fills by itself:")
-    st.code("lab up prometheus", language="bash")
-    local = sources.local_sources()
-    if local:
-        st.markdown("Engines started by the lab on this machine:")
-        st.text("\n".join(f"{one.name}  {one.title}  {one.state}  {one.about}" for one in local))
 
 
 def _nothing_runs(span_name: str) -> None:

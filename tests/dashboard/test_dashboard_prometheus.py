@@ -8,6 +8,11 @@ from dashboard import prometheus
 from dashboard.prometheus import Failure
 
 
+def _read(status: int, body: bytes, url: str) -> prometheus.Answer:
+    data = prometheus.read(status, body, url)
+    return data if isinstance(data, Failure) else prometheus.series(data, url)
+
+
 def test_nothing_there_is_a_failure_that_names_the_address(lab: Path) -> None:
     answer = prometheus.query("http://127.0.0.1:9", "up")
     assert isinstance(answer, Failure)
@@ -30,7 +35,7 @@ def test_series_are_read_with_nan_and_infinity() -> None:
             "result": [{"metric": {"a": "b"}, "values": [[1, "NaN"], [2, "+Inf"], [3, "4.5"]]}],
         },
     }
-    answer = prometheus.read(200, json.dumps(body).encode(), "u")
+    answer = _read(200, json.dumps(body).encode(), "u")
     assert not isinstance(answer, Failure)
     (series,) = answer
     assert series.labels == {"a": "b"}
@@ -41,7 +46,7 @@ def test_series_are_read_with_nan_and_infinity() -> None:
 
 def test_a_query_prometheus_refuses_says_why() -> None:
     body = b'{"status":"error","errorType":"bad_data","error":"parse error: unexpected x"}'
-    answer = prometheus.read(400, body, "u")
+    answer = _read(400, body, "u")
     assert isinstance(answer, Failure)
     assert answer.kind == "refused"
     assert "unexpected x" in answer.message
@@ -59,7 +64,7 @@ def test_a_query_prometheus_refuses_says_why() -> None:
     ],
 )
 def test_what_is_not_the_query_api_is_a_failure(status: int, body: bytes) -> None:
-    answer = prometheus.read(status, body, "http://u")
+    answer = _read(status, body, "http://u")
     assert isinstance(answer, Failure)
     assert answer.kind == "unreadable"
     assert "http://u" in answer.message

@@ -35,7 +35,9 @@ PAGES = {
     "live": ("Live", ":material/monitoring:"),
     "tails": ("Tails", ":material/stacked_line_chart:"),
     "batching": ("Batching", ":material/stacks:"),
+    "memory": ("Memory", ":material/memory:"),
     "compare": ("Compare", ":material/compare_arrows:"),
+    "slo": ("SLO", ":material/target:"),
     "runs": ("Runs", ":material/folder_open:"),
     "engines": ("Engines", ":material/dns:"),
 }

@@ -1,0 +1,84 @@
+"""Memory over time as layers, and the forecast across it. Pure."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard import theme, units
+from dashboard.figures import common, ticks
+from dashboard.memory.observed import Layer, Observed, layers
+from dashboard.words import t
+
+_HEIGHT = 330
+_KINDS = ("weights", "kv used", "other")
+
+
+def over_time(one: Observed, dark: bool, *, clock: bool = False) -> go.Figure:
+    """What one instance holds, in layers; its forecast as lines, at the start and when full.
+
+    Times are seconds from a run's start, or with `clock` wall-clock times.
+    """
+    figure = go.Figure()
+    moment: Callable[[float], Any] = datetime.fromtimestamp if clock else float
+    times = [moment(time) for time in one.held[0].tolist()]
+    colours = theme.lines_for_runs(_KINDS, dark)
+    for layer in layers(one):
+        _layer(figure, layer, times, colours["kv used" if layer.kind == "kv free" else layer.kind])
+    for title, size, dash in forecasts(one):
+        figure.add_scatter(
+            x=[times[0], times[-1]] if times else [],
+            y=[size, size],
+            name=title,
+            mode="lines",
+            line={"color": "#e8e8e8" if dark else "#222222", "dash": dash, "width": 2},
+            text=[units.show(size, "bytes")] * 2,
+            hovertemplate="%{text}",
+        )
+    figure.update_layout(common(_HEIGHT, f"memory-{one.name}"))
+    figure.update_yaxes(**ticks("bytes"), rangemode="tozero")
+    if clock:
+        figure.update_xaxes(type="date", tickformat="%H:%M:%S", nticks=6)
+    else:
+        figure.update_xaxes(ticksuffix=" s")
+    return figure
+
+
+def forecasts(one: Observed) -> list[tuple[str, int, str]]:
+    """The forecast's lines: title, bytes, dash. One where nothing comes later."""
+    if one.plan is None or not any(one.plan.total(one.where)):
+        return []
+    start, full = one.plan.total(one.where)
+    if start == full:
+        return [(t("forecast"), start, "dash")]
+    return [(t("forecast at the start"), start, "dash"), (t("forecast when full"), full, "dot")]
+
+
+def _layer(figure: go.Figure, layer: Layer, times: Sequence[Any], line: theme.Line) -> None:
+    free = layer.kind == "kv free"
+    figure.add_scatter(
+        x=times,
+        y=layer.values,
+        name=layer.title,
+        mode="lines",
+        stackgroup="held",
+        line={"width": 1, "color": line.colour},
+        fillcolor=line.fill(0.2 if free else 0.55),
+        fillpattern={"shape": "/" if free else "", "fgcolor": line.colour, "size": 7},
+        text=[units.show(value, "bytes") for value in layer.values.tolist()],
+        hovertemplate="%{text}",
+    )
+
+
+def numbers(one: Observed, *, clock: bool = False) -> pd.DataFrame:
+    """What `over_time` draws: a row a moment, a column a layer, and the forecast."""
+    times = one.held[0].tolist()
+    shown = [datetime.fromtimestamp(time, UTC).isoformat() for time in times] if clock else times
+    frame = pd.DataFrame({"time" if clock else "time (seconds)": shown})
+    for layer in layers(one):
+        frame[f"{layer.title} (bytes)"] = layer.values
+    for title, size, _ in forecasts(one):
+        frame[f"{title} (bytes)"] = size
+    return frame

@@ -1,0 +1,69 @@
+"""The forecast beside what happened. Pure."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dashboard import text, units
+from dashboard.memory import plan
+from dashboard.memory.observed import PSS, Observed
+from dashboard.words import t
+
+_WHATS = (plan.WEIGHTS, plan.KV_CACHE, plan.OVERHEAD, plan.ACTIVATIONS)
+
+
+def whose(one: Observed) -> str:
+    """Which memory was measured, in words."""
+    if one.where == "gpu":
+        return t("on GPUs")
+    return t("processes (PSS)") if one.kind == PSS else t("processes (RSS)")
+
+
+def beside(several: Sequence[Observed]) -> pd.DataFrame:
+    """A row an instance or run: the parts of its forecast, its peak, and how far they are apart."""
+    return pd.DataFrame([_row(one) for one in several])
+
+
+def _row(one: Observed) -> dict[str, str]:
+    row = {"": text.plain(one.name, 80), t("measured"): whose(one)}
+    for what in _WHATS:
+        size = one.plan.part(what, one.where) if one.plan else None
+        shown = units.show(size, "bytes") if size else "–"
+        if size and one.plan and one.plan.comes_later(what):
+            shown = t("up to {size}", size=shown)
+        row[t("forecast: {part}", part=t(what))] = shown
+    start, full = one.plan.total(one.where) if one.plan else (0, 0)
+    row[t("forecast at the start")] = _bytes(start)
+    row[t("forecast when full")] = _bytes(full)
+    row[t("measured peak")] = units.show(one.peak_bytes, "bytes")
+    row[t("peak ÷ forecast at the start")] = ratio(one.peak_bytes, start)
+    row[t("peak ÷ forecast when full")] = ratio(one.peak_bytes, full)
+    row[t("KV cache in use, at most")] = units.show(one.kv_peak_bytes, "bytes")
+    return row
+
+
+def _bytes(size: int) -> str:
+    return units.show(size, "bytes") if size else "–"
+
+
+def ratio(measured: float, expected: float) -> str:
+    """How far the measured is from the expected: `× 1.04`."""
+    if not expected or not measured > 0:
+        return "–"
+    return f"× {units.figures(measured / expected)}"
+
+
+def basis(one: Observed) -> list[str]:
+    """What each part of a forecast comes from."""
+    if one.plan is None:
+        return []
+    found = [
+        t("{part}: {how}", part=t(part.what), how=text.plain(part.how))
+        for part in one.plan.parts
+        if part.how
+    ]
+    unknown = one.plan.unknown(one.where)
+    if unknown:
+        parts = ", ".join(t(what) for what in unknown)
+        found.append(t("Not known, and in no sum: {parts}.", parts=parts))
+    return found

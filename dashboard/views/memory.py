@@ -1,0 +1,329 @@
+"""Memory: what engines hold, of what it is made, and whether it was foreseen."""
+
+import time
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import (
+    chosen_runs,
+    figures,
+    panels,
+    promql,
+    run_figures,
+    runs,
+    sources,
+    text,
+    theme,
+    units,
+)
+from dashboard.chart import chart
+from dashboard.live import asking as panel_asking
+from dashboard.live.asking import PanelReadings
+from dashboard.memory import asking, observed, tables
+from dashboard.memory import figures as memory_figures
+from dashboard.memory.observed import KvActivity, Observed
+from dashboard.prometheus import Failure, address
+from dashboard.runs import Fingerprint
+from dashboard.sources import Source
+from dashboard.words import t
+from measure.errors import MeasureError
+from measure.store import list_runs, open_run
+from servers.catalog import ENGINES
+
+SPANS_S = {"5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
+REFRESH_S = 5.0
+COLUMNS = 3
+KV_PANELS = ("kv_cache_usage", "preemptions", "prefix_cache_hit_rate")
+GPU_PANELS = ("gpu_memory", "gpu_memory_util")
+NOW, FINISHED = "now", "runs"
+
+
+def page() -> None:
+    """What is held now, or was in runs."""
+    st.session_state.setdefault("memory_of", st.query_params.get("of", NOW))
+    if st.session_state["memory_of"] not in (NOW, FINISHED):
+        st.session_state["memory_of"] = NOW
+    titles = {NOW: t("Instances now"), FINISHED: t("Runs")}
+    left, right = st.columns([3, 5], vertical_alignment="center")
+    with left:
+        of = st.segmented_control(
+            t("Of what"),
+            [NOW, FINISHED],
+            format_func=lambda one: titles[one],
+            required=True,
+            key="memory_of",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    st.query_params["of"] = str(of)
+    if of == FINISHED:
+        _runs()
+        return
+    with right:
+        span_name = st.segmented_control(
+            t("Time range"),
+            list(SPANS_S),
+            default="15 min",
+            required=True,
+            key="range",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    length_s = SPANS_S[str(span_name)]
+    step_s = promql.Span.ending(0.0, length_s).step_s
+    st.fragment(_now, run_every=max(REFRESH_S, step_s))(length_s)
+
+
+def _now(length_s: int) -> None:
+    url, said_by = address()
+    span = promql.Span.ending(time.time(), length_s)
+    found = sources.discover(url, span)
+    if isinstance(found, Failure):
+        _no_prometheus(found, said_by)
+        return
+    engines = [source for source in found if source.is_engine]
+    if not engines:
+        st.subheader(t("No engine runs"), anchor=False)
+        st.markdown(t("Prometheus answers, and has seen no engine in this time range. Start one:"))
+        st.code(f"lab up {sources.MODEL_SERVERS[0]}", language="bash")
+        return
+    chosen = _choose(engines)
+    gpus = [source for source in found if source.kind == sources.GPU]
+    several = asking.read(url, span, chosen, asking.plans())
+    wanted = [one for one in panels.PANELS if one.key in (*KV_PANELS, *GPU_PANELS)]
+    readings = panel_asking.read(url, span, [*chosen, *gpus], wanted)
+    if isinstance(several, Failure):
+        _no_prometheus(several, said_by)
+        return
+    if isinstance(readings, Failure):
+        _no_prometheus(readings, said_by)
+        return
+    seen = [one for one in several if one.held[0].size]
+    _where(bool(gpus), seen)
+    queries = {source.name: asking.queries(source).shown for source in chosen}
+    _memory(seen, clock=True, queries=queries)
+    for name in (one.name for one in several if not one.held[0].size):
+        st.caption(
+            t(
+                "{name}: nothing is known of its memory. The lab's exporter tells it: "
+                "`lab up exporter`.",
+                name=text.markdown(name),
+            )
+        )
+    _panels(readings, [*chosen, *gpus], span)
+
+
+def _choose(engines: list[Source]) -> list[Source]:
+    """The instances the reader chose; all at first. The address names them."""
+    names = [source.name for source in engines]
+    if "memory_instances" not in st.session_state:
+        asked = runs.names_in(st.query_params.get_all("instances"), set(names))
+        st.session_state["memory_instances"] = [name for name in asked if name in names]
+    kept = [name for name in st.session_state["memory_instances"] if name in names]
+    st.session_state["memory_instances"] = kept
+    picked = st.multiselect(
+        t("Instances"),
+        names,
+        key="memory_instances",
+        placeholder=t("All instances"),
+        label_visibility="collapsed",
+    )
+    if picked:
+        st.query_params["instances"] = runs.to_query(picked)
+    else:
+        st.query_params.pop("instances", None)
+    return [source for source in engines if source.name in picked or not picked]
+
+
+def _where(has_gpu: bool, seen: list[Observed]) -> None:
+    """Say which memory this is."""
+    if any(one.where == "gpu" for one in seen):
+        return
+    if has_gpu:
+        st.info(
+            t(
+                "The GPU's driver names none of these instances' processes (in a container it "
+                "often names none), so what you see is the memory of their processes on the "
+                "machine. Below is the GPU as a whole."
+            )
+        )
+        return
+    st.info(
+        t(
+            "There is no GPU here. What you see is the memory of the engines' processes: weights "
+            "and KV cache lie in it. With a GPU the same figures show its memory."
+        ),
+        icon=":material/memory:",
+    )
+
+
+def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]]) -> None:
+    """A figure an instance, and the table of forecasts."""
+    if not seen:
+        return
+    dark = st.context.theme.type == "dark"
+    for start in range(0, len(seen), 2):
+        for column, one in zip(st.columns(2), seen[start : start + 2], strict=False):
+            with column:
+                chart(
+                    memory_figures.over_time(one, dark, clock=clock),
+                    f"memory-{one.name}",
+                    t("{name}: memory {whose}", name=one.name, whose=tables.whose(one)),
+                    help=t(
+                        "All that it holds, at each scrape. Weights are as the model's files say, "
+                        "the KV cache as the engine says; what is left is other: the program "
+                        "itself, its libraries, activations. Lines are what was forecast when it "
+                        "was started. A cut layer: pages that nobody has written to are not there "
+                        "yet."
+                    ),
+                    data=partial(memory_figures.numbers, one, clock=clock),
+                    queries=queries.get(one.name, ()),
+                )
+    st.subheader(t("The forecast beside what happened"), anchor=False)
+    _table(tables.beside(seen))
+    st.caption(
+        t(
+            "The forecast is what `lab plan` says, made before the start. What comes later is "
+            "filled by requests: a peak belongs between the two sums. Without a forecast the "
+            "instance is older than forecasts, or its engine states none."
+        )
+    )
+    foreseen = [one for one in seen if one.plan is not None]
+    if foreseen:
+        with st.expander(t("What the forecasts rest on")):
+            for one in foreseen:
+                lines = "\n".join(f"- {text.markdown(words)}" for words in tables.basis(one))
+                st.markdown(f"**{text.markdown(one.name)}**\n\n{lines}")
+
+
+def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Span) -> None:
+    """KV cache and GPUs, from the catalogue of panels."""
+    dark = st.context.theme.type == "dark"
+    kinds = [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]
+    lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
+    drawable = [one for one in readings if one.by_source]
+    if drawable:
+        st.subheader(t("KV cache and GPU"), anchor=False)
+    for start in range(0, len(drawable), COLUMNS):
+        row = drawable[start : start + COLUMNS]
+        for column, one in zip(st.columns(COLUMNS), row, strict=False):
+            with column:
+                shapes = panel_asking.shapes(one, lines, 0.99)
+                chart(
+                    figures.panel(
+                        shapes,
+                        one.panel.unit,
+                        span.start_s,
+                        span.end_s,
+                        span.step_s,
+                        f"memory-{one.panel.key}{span.step_s}",
+                    ),
+                    f"panel-{one.panel.key}",
+                    t(one.panel.title),
+                    help=t(one.panel.help),
+                    data=partial(figures.numbers, shapes, one.panel.unit),
+                    queries=one.queries,
+                    aside=t("idle") if panel_asking.idle(one) else "",
+                )
+    notes = list(dict.fromkeys(note for one in readings for note in one.notes))
+    if notes:
+        with st.expander(t("What is not shown, and why ({count})", count=len(notes))):
+            st.markdown("\n".join(f"- {text.markdown(note)}" for note in notes))
+
+
+def _no_prometheus(failure: Failure, said_by: str) -> None:
+    st.subheader(t("No numbers yet: Prometheus does not answer"), anchor=False)
+    st.text(f"{failure.message} ({said_by})")
+    st.markdown(t("Start it in a terminal, and this page fills by itself:"))
+    st.code("lab up prometheus", language="bash")
+    st.caption(t("Finished runs carry their memory with them: choose Runs above."))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _of_run(path: str, seen: Fingerprint) -> tuple[Observed, KvActivity] | str | None:
+    """A run's memory and KV cache; why it cannot be read; `None` if nothing was kept."""
+    try:
+        run = open_run(runs.root() / path)
+        found = observed.of_run(run, ENGINES)
+        table = run.server_metrics
+    except (MeasureError, OSError) as error:
+        return str(error)
+    if found is None or table is None:
+        return None
+    engine = ENGINES.get(str(run.manifest["engine"].get("name")))
+    return found, observed.kv_activity(table, engine.metrics if engine else ())
+
+
+def _runs() -> None:
+    infos = list_runs(runs.root())
+    if not any(info.problem is None for info in infos):
+        st.subheader(t("No run yet"), anchor=False)
+        st.markdown(t("This page looks in {folder}. Make one:", folder=text.markdown(runs.root())))
+        st.code(f"lab run {sources.MODEL_SERVERS[0]} --users 4", language="bash")
+        return
+    chosen = chosen_runs.choose(infos, first=1)
+    if not chosen:
+        st.info(t("Choose a run above, or several."))
+        return
+    kept: dict[str, tuple[Observed, KvActivity]] = {}
+    for name in chosen:
+        found = _of_run(name, runs.fingerprint(runs.root() / name))
+        if isinstance(found, str):
+            st.error(f"{text.markdown(name)}: {text.markdown(found, 600)}")
+        elif found is None or not found[0].held[0].size:
+            st.caption(t("{run}: no memory was recorded with this run.", run=text.markdown(name)))
+        else:
+            kept[name] = found
+    several = [one for one, _ in kept.values()]
+    if several:
+        _where(False, several)
+    _memory(several, clock=False, queries={})
+    _activity({name: activity for name, (_, activity) in kept.items()}, list(chosen))
+
+
+def _activity(kept: dict[str, KvActivity], chosen: list[str]) -> None:
+    """KV cache in use, preemptions and prefix hits, a line a run."""
+    lines = theme.lines_for_runs(chosen, st.context.theme.type == "dark")
+    rows: tuple[tuple[str, units.Unit, str, str], ...] = (
+        ("usage", "ratio", t("KV cache in use"), t("Share of its blocks, at each scrape.")),
+        (
+            "preemptions",
+            "rps",
+            t("Preemptions a second"),
+            t("Requests thrown out of a full cache, to be computed anew."),
+        ),
+        (
+            "prefix_hits",
+            "ratio",
+            t("Prefix-cache hits"),
+            t("Share of prompt tokens found in the cache, over five seconds."),
+        ),
+    )
+    if not any(vars(activity)[key] for activity in kept.values() for key, *_ in rows):
+        if kept:
+            st.caption(t("Their engines say nothing of a KV cache."))
+        return
+    st.subheader(t("KV cache"), anchor=False)
+    for column, (key, unit, title, help) in zip(st.columns(COLUMNS), rows, strict=True):
+        rates = {
+            name: series for name, one in kept.items() if (series := vars(one)[key]) is not None
+        }
+        if not rates:
+            continue
+        with column:
+            chart(
+                run_figures.over_time(rates, lines, unit, 0.0),
+                f"kv-{key}",
+                title,
+                help=help,
+                data=partial(run_figures.rates, rates, unit),
+            )
+
+
+def _table(table: pd.DataFrame) -> None:
+    st.dataframe(table, hide_index=True)
+
+
+page()

@@ -1,0 +1,319 @@
+"""Attainment and goodput over the load: which engine, in which settings, holds to where. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count as count_from
+from typing import Any, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard import text, units
+from dashboard.figures import common
+from dashboard.slo.measured import Measured
+from dashboard.sources import GPU, LOAD_TEST, MODEL_SERVERS
+from dashboard.theme import Line, lines_for_instances
+from dashboard.words import t
+from measure.attainment import Attainment, breaks_between, together
+from measure.shares import interval
+
+Kind = Literal["rate", "users"]
+_HEIGHT = 330
+_MARKERS = {"valid": "circle", "suspect": "diamond", "invalid": "x-open"}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """An engine in one set of settings; `name` is short, `settings` what tells it from others."""
+
+    name: str
+    engine: str
+    settings: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run at one load: `load` is requests a second asked for, or users (`kind`)."""
+
+    run_id: str
+    ladder: Ladder
+    kind: Kind
+    load: float
+    found: Attainment
+    verdict: str
+    running: bool
+    length_s: float
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may say where an engine breaks: an invalid client's numbers may not."""
+        return self.verdict != "invalid" and self.found.finished > 0
+
+
+def load_of(one: Measured) -> tuple[Kind, float] | None:
+    """The load of a run; `None` for one that has no single one (a batch, nothing sent yet)."""
+    arrival = one.manifest["load"]["arrival"]
+    if arrival["kind"] == "closed":
+        return ("users", float(arrival["users"])) if arrival.get("users") else None
+    rate_rps = arrival.get("rate_rps") or (None if arrival["kind"] == "batch" else one.offered_rps)
+    return ("rate", float(rate_rps)) if rate_rps else None
+
+
+def points(runs: Sequence[tuple[Measured, Attainment]]) -> list[Point]:
+    """The runs that have a load, each in the ladder of its engine and settings."""
+    names = ladders([one for one, _ in runs])
+    found = []
+    for one, held in runs:
+        load = load_of(one)
+        if load is not None:
+            found.append(
+                Point(
+                    one.run_id,
+                    names[one.run_id],
+                    *load,
+                    held,
+                    one.verdict,
+                    one.running,
+                    one.span.length_s,
+                )
+            )
+    return found
+
+
+def ladders(runs: Sequence[Measured]) -> dict[str, Ladder]:
+    """Each run's line: its engine, numbered where its runs differ in more than the load."""
+    facts = {one.run_id: _facts(one.manifest) for one in runs}
+    of_engine: dict[str, list[dict[str, str]]] = {}
+    for one in runs:
+        kinds = of_engine.setdefault(_engine(one.manifest), [])
+        if facts[one.run_id] not in kinds:
+            kinds.append(facts[one.run_id])
+    found = {}
+    for one in runs:
+        engine, own = _engine(one.manifest), facts[one.run_id]
+        kinds = of_engine[engine]
+        differ = [key for key in own if any(other.get(key) != own[key] for other in kinds)]
+        settings = ", ".join(f"{key}={own[key]}" for key in differ)
+        number = f" {kinds.index(own) + 1}" if len(kinds) > 1 else ""
+        found[one.run_id] = Ladder(f"{text.plain(engine, 40)}{number}", engine, settings)
+    return found
+
+
+def _engine(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["engine"].get("name") or "?")
+
+
+def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What makes two runs of one engine another line when it differs."""
+    engine, load = manifest["engine"], manifest["load"]
+    settings = engine.get("settings") or {}
+    found = {key: settings[key] for key in sorted(settings)}
+    found |= {"model": engine.get("model"), "scenario": load["scenario"]}
+    found |= {"output_tokens": load.get("output_tokens"), "prompt": load.get("prompt")}
+    found |= {"version": engine.get("version"), "cores": manifest["machine"].get("cores")}
+    return {key: _short(value) for key, value in found.items()}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str):
+        return value.rsplit("/", 1)[-1]
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def lines(found: Sequence[Point], dark: bool) -> dict[str, Line]:
+    """Each ladder's line by its name: colour by engine, as on Live, dash by settings."""
+    kinds = {one.ladder.name: one.ladder.engine for one in found}
+    return lines_for_instances(kinds, [*MODEL_SERVERS, LOAD_TEST, GPU], dark)
+
+
+def pooled(found: Sequence[Point]) -> dict[Ladder, list[tuple[float, Attainment]]]:
+    """Each ladder's loads, rising; runs of one load taken together, invalid ones left out."""
+    at: dict[Ladder, dict[float, list[Attainment]]] = {}
+    for one in found:
+        if one.counts:
+            at.setdefault(one.ladder, {}).setdefault(one.load, []).append(one.found)
+    return {
+        ladder: [(load, together(several)) for load, several in sorted(loads.items())]
+        for ladder, loads in sorted(at.items(), key=lambda item: _natural(item[0].name))
+    }
+
+
+def attainment_figure(
+    found: Sequence[Point], objective: float, colours: Mapping[str, Line]
+) -> go.Figure:
+    """The share of good requests over the load, with intervals; the objective is dashed."""
+    made = go.Figure()
+    lowest = objective
+    for ladder, steps in pooled(found).items():
+        shares = [(load, one.share or 0.0) for load, one in steps]
+        _line(made, ladder.name, colours[ladder.name], shares)
+    for one in found:
+        share = one.found.share
+        if share is None:
+            continue
+        low, high = one.found.interval
+        lowest = min(lowest, low)
+        words = f"{units.show(share, 'ratio')} [{_percents(low, high)}]"
+        _dot(made, one, colours[one.ladder.name], share, (share - low, high - share), words)
+    made.add_hline(y=objective, line={"color": "rgba(128,128,128,0.9)", "dash": "dash", "width": 1})
+    _style(made, found, "attainment")
+    made.update_yaxes(range=[max(0.0, lowest - 0.05) if lowest > 0.5 else -0.02, 1.02])
+    made.update_yaxes(tickformat=".0%")
+    return made
+
+
+def goodput_figure(found: Sequence[Point], colours: Mapping[str, Line]) -> go.Figure:
+    """Good requests a second over the load; in an open loop the dotted line is all of them."""
+    made = go.Figure()
+    most = max((one.load for one in found), default=1.0)
+    if found and found[0].kind == "rate":
+        made.add_scatter(
+            x=[0, most],
+            y=[0, most],
+            mode="lines",
+            line={"color": "rgba(128,128,128,0.7)", "dash": "dot", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for ladder, steps in pooled(found).items():
+        rates = [(load, one.goodput_rps) for load, one in steps if one.goodput_rps is not None]
+        _line(made, ladder.name, colours[ladder.name], rates)
+    for one in found:
+        if one.found.goodput_rps is None or not one.found.finished:
+            continue
+        finished_rps = one.found.finished / one.length_s
+        low, high = (edge * finished_rps for edge in one.found.interval)
+        good = one.found.goodput_rps
+        words = f"{units.show(good, 'rps')} [{units.between(low, high, 'rps')}]"
+        _dot(made, one, colours[one.ladder.name], good, (good - low, high - good), words)
+    _style(made, found, "goodput")
+    made.update_yaxes(rangemode="tozero", tickformat=",~g")
+    return made
+
+
+def _line(made: go.Figure, ladder: str, line: Line, steps: Sequence[tuple[float, float]]) -> None:
+    made.add_scatter(
+        x=[load for load, _ in steps],
+        y=[value for _, value in steps],
+        name=text.figure(ladder, 70),
+        legendgroup=text.figure(ladder, 70),
+        mode="lines+markers",
+        marker={"size": 1, "color": line.colour},
+        line={"color": line.colour, "dash": line.dash, "width": 2},
+        hoverinfo="skip",
+    )
+
+
+def _dot(
+    made: go.Figure,
+    one: Point,
+    line: Line,
+    value: float,
+    error: tuple[float, float],
+    words: str,
+) -> None:
+    below, above = (max(edge, 0.0) for edge in error)
+    load = units.show(one.load, "rps") if one.kind == "rate" else _users(one.load)
+    verdict = t("running") if one.running else one.verdict
+    made.add_scatter(
+        x=[one.load],
+        y=[value],
+        error_y={"array": [above], "arrayminus": [below], "width": 3, "thickness": 1.2},
+        mode="markers",
+        marker={"color": line.colour, "size": 9, "symbol": _MARKERS.get(one.verdict, "x-open")},
+        hovertemplate=f"{text.figure(one.run_id)}<br>{load}: {words}<br>"
+        f"{text.figure(verdict)}<extra></extra>",
+        showlegend=False,
+        legendgroup=text.figure(one.ladder.name, 70),
+    )
+
+
+def _style(made: go.Figure, found: Sequence[Point], revision: str) -> None:
+    made.update_layout(common(_HEIGHT, revision))
+    made.update_layout(hovermode="closest")
+    loads = [one.load for one in found]
+    rate = bool(found) and found[0].kind == "rate"
+    made.update_xaxes(
+        title={
+            "text": t("requests a second asked for") if rate else t("users"),
+            "standoff": 4,
+        },
+        rangemode="tozero",
+        tickformat=",~g",
+        showgrid=True,
+    )
+    if loads and min(loads) > 0 and max(loads) / min(loads) > 12 and not rate:
+        made.update_xaxes(type="log", rangemode="normal", dtick="D2")
+
+
+def breaks(found: Sequence[Point], objective: float) -> pd.DataFrame:
+    """Where each ladder breaks: between which two loads that were measured."""
+    rows = []
+    for ladder, steps in pooled(found).items():
+        held, lost = breaks_between(steps, objective)
+        kind = next(one.kind for one in found if one.ladder == ladder)
+        rows.append(
+            {
+                t("Engine"): ladder.name,
+                t("Loads measured"): ", ".join(f"{load:g}" for load, _ in steps),
+                t("Holds to"): _load(held, kind),
+                t("Loses it at"): _load(lost, kind),
+                t("So"): _verdict(held, lost, kind),
+                t("In which it differs"): text.plain(ladder.settings, 200) or "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@cache
+def fewest(objective: float) -> int:
+    """How many requests, all of them good, hold an objective: 368 for 99 %."""
+    return next(count for count in count_from(1) if interval(1.0, count)[0] >= objective)
+
+
+def _load(load: float | None, kind: Kind) -> str:
+    if load is None:
+        return "–"
+    return f"{load:g}/s" if kind == "rate" else _users(load)
+
+
+def _users(load: float) -> str:
+    return t("1 user") if load == 1 else t("{n} users", n=f"{load:g}")
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """`vllm 2` before `vllm 10`."""
+    engine, _, number = name.rpartition(" ")
+    return (engine, int(number)) if number.isdigit() else (name, 0)
+
+
+def _verdict(held: float | None, lost: float | None, kind: Kind) -> str:
+    low, high = _load(held, kind), _load(lost, kind)
+    if held is not None and lost is not None:
+        return t("It breaks between {low} and {high}.", low=low, high=high)
+    if held is not None:
+        return t("It holds at {low}; nothing higher is known to lose it.", low=low)
+    if lost is not None:
+        return t("It is lost at {high}; no lower load is known to hold it.", high=high)
+    return t("Too few requests to tell at any load.")
+
+
+def numbers(found: Sequence[Point]) -> pd.DataFrame:
+    """What the figures draw, a row a run."""
+    rows = [
+        (one.run_id, one.ladder.name, one.kind, one.load, one.found.good, one.found.finished,
+         one.found.share, *one.found.interval, one.found.goodput_rps, one.verdict)
+        for one in found
+    ]  # fmt: skip
+    return pd.DataFrame(
+        rows,
+        columns=["run", "line", "load is", "load (requests/s or users)", "good", "finished",
+                 "attainment (share)", "low (share)", "high (share)", "goodput (requests/s)",
+                 "client"],
+    )  # fmt: skip
+
+
+def _percents(low: float, high: float) -> str:
+    return f"{units.figures(low * 100)}–{units.show(high, 'ratio')}"

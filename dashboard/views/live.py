@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from dashboard import figures, no_prometheus, panels, promql, sources, text, theme
+from dashboard import alerts, figures, no_prometheus, panels, promql, sources, text, theme
 from dashboard.chart import chart
 from dashboard.live import asking, tiles
 from dashboard.live.asking import PanelReadings
@@ -70,6 +70,7 @@ def show(span_name: str, quantile_name: str) -> None:
     if isinstance(found, Failure):
         no_prometheus.show(found, said_by)
         return
+    st.html(alerts.box(url, time.time()))
     shown = _choose(found)
     if all(source.kind == sources.GPU for source in shown):
         _nothing_runs(span_name)

@@ -15,30 +15,30 @@ _WHATS = (plan.WEIGHTS, plan.KV_CACHE, plan.OVERHEAD, plan.ACTIVATIONS)
 def whose(one: Observed) -> str:
     """Which memory was measured, in words."""
     if one.where == "gpu":
-        return t("on GPUs")
-    return t("processes (PSS)") if one.kind == PSS else t("processes (RSS)")
+        return t("GPU memory")
+    return t("process memory (PSS)") if one.kind == PSS else t("process memory (RSS)")
 
 
 def beside(several: Sequence[Observed]) -> pd.DataFrame:
-    """A row an instance or run: the parts of its forecast, its peak, and how far they are apart."""
+    """A row an instance or run: its forecast, its peak, how far they are apart, and the parts."""
     return pd.DataFrame([_row(one) for one in several])
 
 
 def _row(one: Observed) -> dict[str, str]:
-    row = {"": text.plain(one.name, 80), t("measured"): whose(one)}
+    row = {"": text.plain(one.name, 80), t("of what"): whose(one)}
+    start, full = one.plan.total(one.where) if one.plan else (0, 0)
+    row[t("forecast at the start")] = _bytes(start)
+    row[t("forecast when full")] = _bytes(full)
+    row[t("measured peak")] = units.show(one.peak_bytes, "bytes")
+    row[t("peak ÷ start")] = ratio(one.peak_bytes, start)
+    row[t("peak ÷ full")] = ratio(one.peak_bytes, full)
+    row[t("KV cache in use, at most")] = units.show(one.kv_peak_bytes, "bytes")
     for what in _WHATS:
         size = one.plan.part(what, one.where) if one.plan else None
         shown = units.show(size, "bytes") if size else "–"
         if size and one.plan and one.plan.comes_later(what):
             shown = t("up to {size}", size=shown)
         row[t("forecast: {part}", part=t(what))] = shown
-    start, full = one.plan.total(one.where) if one.plan else (0, 0)
-    row[t("forecast at the start")] = _bytes(start)
-    row[t("forecast when full")] = _bytes(full)
-    row[t("measured peak")] = units.show(one.peak_bytes, "bytes")
-    row[t("peak ÷ forecast at the start")] = ratio(one.peak_bytes, start)
-    row[t("peak ÷ forecast when full")] = ratio(one.peak_bytes, full)
-    row[t("KV cache in use, at most")] = units.show(one.kv_peak_bytes, "bytes")
     return row
 
 

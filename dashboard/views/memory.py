@@ -32,7 +32,7 @@ from measure.errors import MeasureError
 from measure.store import list_runs, open_run
 from servers.catalog import ENGINES
 
-SPANS_S = {"5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
+SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 REFRESH_S = 5.0
 COLUMNS = 3
 KV_PANELS = ("kv_cache_usage", "preemptions", "prefix_cache_hit_rate")
@@ -159,6 +159,19 @@ def _where(has_gpu: bool, seen: list[Observed]) -> None:
     )
 
 
+def _no_gpu_in_runs(several: list[Observed]) -> None:
+    without = [one.name for one in several if one.where != "gpu"]
+    if without:
+        st.info(
+            t(
+                "No GPU memory was measured with {runs}. What you see of it is the memory of the "
+                "engine's processes: without a GPU weights and KV cache lie in it.",
+                runs=text.markdown(", ".join(without)),
+            ),
+            icon=":material/memory:",
+        )
+
+
 def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]]) -> None:
     """A figure an instance, and the table of forecasts."""
     if not seen:
@@ -170,7 +183,7 @@ def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]])
                 chart(
                     memory_figures.over_time(one, dark, clock=clock),
                     f"memory-{one.name}",
-                    t("{name}: memory {whose}", name=one.name, whose=tables.whose(one)),
+                    t("{name}: {whose}", name=one.name, whose=tables.whose(one)),
                     help=t(
                         "All that it holds, at each scrape. Weights are as the model's files say, "
                         "the KV cache as the engine says; what is left is other: the program "
@@ -278,7 +291,7 @@ def _runs() -> None:
             kept[name] = found
     several = [one for one, _ in kept.values()]
     if several:
-        _where(False, several)
+        _no_gpu_in_runs(several)
     _memory(several, clock=False, queries={})
     _activity({name: activity for name, (_, activity) in kept.items()}, list(chosen))
 

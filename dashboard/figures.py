@@ -17,12 +17,13 @@ PANEL_HEIGHT = 225
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over wall-clock time, as one line."""
+    """Values over wall-clock time, as one line; `stacked` ones are areas, each upon the last."""
 
     name: str
     line: Line
     times_s: Sequence[float]
     values: Sequence[float]
+    stacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Band:
     upper: Sequence[float]
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of wall-clock time that is marked with a name: when a load test ran."""
+
+    name: str
+    line: Line
+    start_s: float
+    end_s: float
+
+
 def panel(
     shapes: Sequence[Curve | Band],
     unit: units.Unit,
@@ -43,6 +54,7 @@ def panel(
     end_s: float,
     step_s: float,
     revision: str,
+    marked: Sequence[Stretch] = (),
 ) -> go.Figure:
     """One live panel. Gaps in the series stay gaps; `revision` keeps the reader's zoom."""
     traces: list[dict[str, Any]] = []
@@ -52,13 +64,10 @@ def panel(
         else:
             traces += _curve(shape, unit, step_s)
     layout = common(PANEL_HEIGHT, revision, legend=len(shapes) > 1)
-    layout["xaxis"] |= {
-        "range": [_clock(start_s), _clock(end_s)],
-        "type": "date",
-        "nticks": 5,
-        "tickformat": "%H:%M:%S" if end_s - start_s < 120 else "%H:%M",
-    }
+    layout["xaxis"] |= clock_axis(start_s, end_s)
+    layout |= stretches(marked, start_s, end_s)
     highest = max((_highest(shape) for shape in shapes), default=0.0)
+    highest = max(highest, _highest_stack([one for one in shapes if isinstance(one, Curve)]))
     top = 1.03 if unit == "ratio" else highest * 1.08 or 1.0
     layout["yaxis"] |= {**ticks(unit), "range": [0, top]}
     if unit == "count" and highest < 5:
@@ -106,6 +115,66 @@ def common(height: int, revision: str, legend: bool = True) -> dict[str, Any]:
     }
 
 
+def clock_axis(start_s: float, end_s: float) -> dict[str, Any]:
+    """The settings of an axis of wall-clock time."""
+    return {
+        "range": [_clock(start_s), _clock(end_s)],
+        "type": "date",
+        "nticks": 5,
+        "tickformat": "%H:%M:%S" if end_s - start_s < 120 else "%H:%M",
+    }
+
+
+def stretches(marked: Sequence[Stretch], start_s: float, end_s: float) -> dict[str, Any]:
+    """A layout's shapes and words for the stretches that fall into the range.
+
+    One that is too narrow for its name goes without: the name stands in the others' too.
+    """
+    areas, words = [], []
+    for one in marked:
+        left, right = max(one.start_s, start_s), min(one.end_s, end_s)
+        if right <= left:
+            continue
+        areas.append(
+            {
+                "type": "rect",
+                "xref": "x",
+                "yref": "paper",
+                "x0": _clock(left),
+                "x1": _clock(right),
+                "y0": 0,
+                "y1": 1,
+                "layer": "below",
+                "fillcolor": one.line.fill(0.07),
+                "line": {"width": 1, "color": one.line.fill(0.5), "dash": one.line.dash},
+            }
+        )
+        if right - left > 0.2 * (end_s - start_s):
+            words.append(
+                {
+                    "text": text.figure(one.name, 24),
+                    "x": _clock(left),
+                    "xref": "x",
+                    "y": 1,
+                    "yref": "paper",
+                    "xanchor": "left",
+                    "yanchor": "top",
+                    "showarrow": False,
+                    "font": {"size": 10, "color": one.line.colour},
+                }
+            )
+    return {"shapes": areas, "annotations": words}
+
+
+def _highest_stack(curves: Sequence[Curve]) -> float:
+    at: dict[float, float] = {}
+    for curve in curves:
+        if curve.stacked:
+            for time_s, value in zip(curve.times_s, curve.values, strict=True):
+                at[time_s] = at.get(time_s, 0.0) + (value if math.isfinite(value) else 0.0)
+    return max(at.values(), default=0.0)
+
+
 def ticks(unit: units.Unit) -> dict[str, str]:
     """An axis's settings for its unit."""
     return units.TICKS.get(unit, units.PLAIN_TICKS)
@@ -143,8 +212,10 @@ def _curve(curve: Curve, unit: units.Unit, step_s: float) -> list[dict[str, Any]
     for piece in runs_of_points(curve.times_s, known, step_s):
         x += [*(_clock(curve.times_s[i]) for i in piece), _clock(curve.times_s[piece[-1]])]
         y += [*(curve.values[i] for i in piece), None]
+    area = {"stackgroup": "all", "fillcolor": curve.line.fill(0.35)} if curve.stacked else {}
     return [
         {
+            **area,
             "type": "scatter",
             "x": x,
             "y": y,

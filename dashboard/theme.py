@@ -27,6 +27,11 @@ class Line:
         return f"rgba({red},{green},{blue},{opacity})"
 
 
+def palette(dark: bool) -> tuple[str, ...]:
+    """The colours, in the order in which they are given out."""
+    return _ON_DARK if dark else _ON_LIGHT
+
+
 def lines_for_runs(names: Sequence[str], dark: bool) -> dict[str, Line]:
     """Each run its own colour and dash, by its place on the page."""
     palette = _ON_DARK if dark else _ON_LIGHT

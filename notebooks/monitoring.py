@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 
 from dashboard import figures, panels, prometheus, promql, sources, theme, units
 from dashboard.figures import Band, Curve
-from dashboard.live import asking
+from dashboard.live import asking, drawing
 from dashboard.prometheus import Failure, Series
 from dashboard.sources import Source
 from dashboard.theme import Line
@@ -258,7 +258,7 @@ def panel(key: str, instance: Instance, run: Run, level: float) -> Drawn:
     kinds = [*sources.MODEL_SERVERS, "records"]
     names = {instance.name: instance.engine, "records": "records"}
     lines = theme.lines_for_instances(names, kinds, dark=False)
-    shapes = asking.shapes(read[0], lines, level)
+    shapes = drawing.shapes(read[0], lines, level)
     shapes.append(of_records(run, level, span.rate_window_s, span, lines["records"]))
     return Drawn(_timed(shapes, read[0].panel.unit, span), read[0].queries)
 

@@ -1,70 +1,15 @@
-"""What the Live page shows: what runs, asked of Prometheus and of the lab's own state files."""
+"""Asking Prometheus for panels: which queries, all at once, and what their answers say."""
 
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dashboard import panels, prometheus, promql
-from dashboard.figures import Band, Curve
+from dashboard.live.readings import PanelReadings, Reading, empty
 from dashboard.panels import Panel, Query
 from dashboard.prometheus import Answer, Failure, Series
 from dashboard.sources import GPU, LOAD_TEST, Source
-from dashboard.theme import Line
 from dashboard.words import t
-from measure.errors import MeasureError
-from measure.server_histogram import Bounds, quantile_bounds
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one query said of one instance, at each of `times_s`.
-
-    A line's `values`; or the rate of each bucket (`le` to rate, cumulative) in `histograms`; or
-    the quantiles of a summary as the engine computed them. The other two are empty. `labels` are
-    the series' own, where they are what was asked for.
-    """
-
-    label: str
-    note: str
-    times_s: tuple[float, ...]
-    values: tuple[float, ...] = ()
-    histograms: tuple[Mapping[float, float], ...] = ()
-    quantiles: tuple[Mapping[float, float], ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def last(self, end_s: float, step_s: float) -> float:
-        """The newest value, NaN if the series ended earlier."""
-        fresh = self.times_s and self.times_s[-1] >= end_s - step_s
-        return self.values[-1] if fresh and self.values else math.nan
-
-    def last_bounds(self, quantile: float, end_s: float, step_s: float) -> Bounds | None:
-        """The newest bounds of the quantile, `None` if nothing was observed or it ended."""
-        fresh = self.times_s and self.times_s[-1] >= end_s - step_s
-        return self.bounds(quantile, -1) if fresh and not self.values else None
-
-    def bounds(self, quantile: float, index: int) -> Bounds | None:
-        """The bounds of the quantile at one time; `None` if idle, or if a scrape was torn."""
-        if self.quantiles:
-            value = self.quantiles[index].get(quantile, math.nan)
-            return None if math.isnan(value) else Bounds(value, value)
-        try:
-            return quantile_bounds(self.histograms[index], quantile)
-        except MeasureError:
-            return None
-
-
-@dataclass(frozen=True)
-class PanelReadings:
-    """What a panel can draw, and in `notes` why it cannot draw the rest.
-
-    `queries` are the expressions asked for it.
-    """
-
-    panel: Panel
-    by_source: Mapping[str, tuple[Reading, ...]]
-    notes: tuple[str, ...]
-    queries: tuple[str, ...] = ()
 
 
 def read(
@@ -204,37 +149,3 @@ def _from_summary(query: Query, label: str, several: Sequence[Series]) -> Readin
         for time_s, values in _by_time(query, several, "quantile").items()
     }
     return Reading(label, query.note, tuple(found), quantiles=tuple(found.values()))
-
-
-def shapes(
-    readings: PanelReadings, lines: Mapping[str, Line], quantile: float
-) -> list[Curve | Band]:
-    """The readings as a figure's shapes."""
-    found: list[Curve | Band] = []
-    for source, several in readings.by_source.items():
-        for i, reading in enumerate(several):
-            name = f"{source} {reading.label}".strip()
-            line = lines[source].nth(i)
-            if reading.values:
-                found.append(Curve(name, line, reading.times_s, reading.values))
-                continue
-            known = [reading.bounds(quantile, at) for at in range(len(reading.times_s))]
-            lower = [bounds.lower if bounds else math.nan for bounds in known]
-            upper = [bounds.upper if bounds else math.nan for bounds in known]
-            found.append(Band(name, line, reading.times_s, lower, upper))
-    return found
-
-
-def empty(reading: Reading) -> bool:
-    """Whether the reading holds nothing but zeros and NaN: nothing of the kind happened."""
-    held = (*reading.histograms, *reading.quantiles)
-    numbers = (*reading.values, *(value for one in held for value in one.values()))
-    return not any(math.isfinite(value) and value != 0 for value in numbers)
-
-
-def idle(readings: PanelReadings) -> bool:
-    """Whether there are series, and none of them holds a number: nothing was observed."""
-    several = [one for group in readings.by_source.values() for one in group]
-    return bool(several) and all(
-        empty(one) and not any(math.isfinite(value) for value in one.values) for one in several
-    )

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import (
     chosen_runs,
     figures,
+    no_prometheus,
     panels,
     promql,
     run_figures,
@@ -20,7 +21,8 @@ from dashboard import (
 )
 from dashboard.chart import chart
 from dashboard.live import asking as panel_asking
-from dashboard.live.asking import PanelReadings
+from dashboard.live.drawing import shapes as shapes_of
+from dashboard.live.readings import PanelReadings, idle
 from dashboard.memory import asking, observed, tables
 from dashboard.memory import figures as memory_figures
 from dashboard.memory.observed import KvActivity, Observed
@@ -223,7 +225,7 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
         row = drawable[start : start + COLUMNS]
         for column, one in zip(st.columns(COLUMNS), row, strict=False):
             with column:
-                shapes = panel_asking.shapes(one, lines, 0.99)
+                shapes = shapes_of(one, lines, 0.99)
                 chart(
                     figures.panel(
                         shapes,
@@ -238,7 +240,7 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
                     help=t(one.panel.help),
                     data=partial(figures.numbers, shapes, one.panel.unit),
                     queries=one.queries,
-                    aside=t("idle") if panel_asking.idle(one) else "",
+                    aside=t("idle") if idle(one) else "",
                 )
     notes = list(dict.fromkeys(note for one in readings for note in one.notes))
     if notes:
@@ -247,10 +249,7 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
 
 
 def _no_prometheus(failure: Failure, said_by: str) -> None:
-    st.subheader(t("No numbers yet: Prometheus does not answer"), anchor=False)
-    st.text(f"{failure.message} ({said_by})")
-    st.markdown(t("Start it in a terminal, and this page fills by itself:"))
-    st.code("lab up prometheus", language="bash")
+    no_prometheus.show(failure, said_by)
     st.caption(t("Finished runs carry their memory with them: choose Runs above."))
 
 

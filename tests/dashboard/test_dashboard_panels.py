@@ -4,6 +4,7 @@ import pytest
 
 from dashboard import panels, promql, sources
 from dashboard.live import asking
+from dashboard.live import readings as live_readings
 from dashboard.panels import PANELS, PROCESS, Part, Query
 from dashboard.prometheus import Series
 from dashboard.sources import Source
@@ -157,13 +158,13 @@ def test_idle_is_told_from_zero() -> None:
     panel = panels.panel("ttft")
     query = Query("", "buckets", 1, "", "x")
     quiet = asking.interpret(query, [_series("a", [0.0], le="1"), _series("a", [0.0], le="+Inf")])
-    readings = asking.PanelReadings(panel, {"a": quiet["a"]}, ())
-    assert asking.idle(readings)
+    readings = live_readings.PanelReadings(panel, {"a": quiet["a"]}, ())
+    assert live_readings.idle(readings)
     zero = asking.interpret(Query("", "line", 1, "", "x"), [_series("a", [0.0])])
-    assert not asking.idle(asking.PanelReadings(panel, {"a": zero["a"]}, ()))
+    assert not live_readings.idle(live_readings.PanelReadings(panel, {"a": zero["a"]}, ()))
     nan = asking.interpret(Query("", "line", 1, "", "x"), [_series("a", [math.nan])])
-    assert asking.idle(asking.PanelReadings(panel, {"a": nan["a"]}, ()))
-    assert not asking.idle(asking.PanelReadings(panel, {}, ()))
+    assert live_readings.idle(live_readings.PanelReadings(panel, {"a": nan["a"]}, ()))
+    assert not live_readings.idle(live_readings.PanelReadings(panel, {}, ()))
 
 
 def test_local_instances_and_targets_become_one_list() -> None:

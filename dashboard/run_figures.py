@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from dashboard import text, units
 from dashboard.figures import common, ticks
 from dashboard.theme import Line
+from dashboard.words import t
 from measure import quantiles
 from measure.quantiles import Floats
 
@@ -25,13 +26,24 @@ class Sample:
     """One run's values of one metric: sorted, without NaN; `name` is how the page calls it.
 
     `effective` is how many independent values they are worth, by level (`measure.dependence`);
-    where it is empty there are no intervals.
+    where it is empty there are no intervals. `short` is what a legend calls it.
     """
 
     name: str
     line: Line
     values: Floats
     effective: Mapping[float, int]
+    short: str = ""
+
+    @property
+    def in_legend(self) -> str:
+        """Its name in a figure's legend, which takes no markup."""
+        return text.figure(self.short or self.name)
+
+    @property
+    def on_hover(self) -> str:
+        """Its name beside a point's numbers, as the end of a template; never one itself."""
+        return f"<extra>{text.figure(self.name).replace('%{', '% {')}</extra>"
 
 
 @dataclass(frozen=True)
@@ -72,11 +84,11 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
         figure.add_scatter(
             x=np.concatenate([value[:1], value]),
             y=np.concatenate([[0.0], share]),
-            name=text.figure(sample.name),
+            name=sample.in_legend,
             mode="lines",
             line={"color": sample.line.colour, "dash": sample.line.dash, "width": 2, "shape": "hv"},
             text=[units.show(x, unit) for x in (float(value[0]), *value.tolist())],
-            hovertemplate="%{y:.1%} at or below %{text}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{y:.1%} ≤ %{text}" + sample.on_hover,
         )
     _run_style(figure, "ecdf")
     figure.update_layout(hovermode="closest")
@@ -157,7 +169,7 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
     figure = go.Figure()
     for sample in samples:
         points = tail_points(sample)
-        name = text.figure(sample.name)
+        group = text.figure(sample.name)
         if points.interval_survival.size > 1:
             figure.add_scatter(
                 x=np.concatenate([points.interval_survival, points.interval_survival[::-1]]),
@@ -168,21 +180,21 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
                 mode="lines",
                 hoverinfo="skip",
                 showlegend=False,
-                legendgroup=name,
-                name=name,
+                legendgroup=group,
+                name=sample.in_legend,
             )
         figure.add_scatter(
             x=points.survival,
             y=points.value,
-            name=name,
-            legendgroup=name,
+            name=sample.in_legend,
+            legendgroup=group,
             mode="lines",
             line={"color": sample.line.colour, "dash": sample.line.dash, "width": 2},
             text=[
                 f"p{_percent(1 - s)}: {units.show(v, unit)}"
                 for s, v in zip(points.survival.tolist(), points.value.tolist(), strict=True)
             ],
-            hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+            hovertemplate="%{text}" + sample.on_hover,
         )
     _run_style(figure, "tail", height)
     figure.update_layout(hovermode="closest")
@@ -209,13 +221,13 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             figure.add_scatter(
                 x=np.repeat(edges, 2)[1:-1],
                 y=np.repeat(share, 2),
-                name=text.figure(sample.name),
+                name=sample.in_legend,
                 mode="lines",
                 line={"color": sample.line.colour, "dash": sample.line.dash, "width": 1.5},
                 fill="tozeroy",
                 fillcolor=sample.line.fill(0.15),
                 text=[units.show(x, unit) for x in np.repeat(edges, 2)[1:-1].tolist()],
-                hovertemplate="%{y:.1%} near %{text}<extra>%{fullData.name}</extra>",
+                hovertemplate="%{y:.1%} ≈ %{text}" + sample.on_hover,
             )
     _run_style(figure, "distribution")
     figure.update_layout(hovermode="closest")
@@ -231,15 +243,19 @@ def over_time(
     lines: Mapping[str, Line],
     unit: units.Unit,
     warmup_s: float,
+    short: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Rates over seconds from the run's start; the warm-up, which does not count, is shaded."""
+    """Rates over seconds from the run's start; the warm-up, which does not count, is shaded.
+
+    `short` is what the legend calls the runs.
+    """
     figure = go.Figure()
     for name, (time_s, rate) in rates.items():
         line = lines[name]
         figure.add_scatter(
             x=time_s,
             y=rate,
-            name=text.figure(name),
+            name=text.figure((short or {}).get(name, name)),
             mode="lines",
             line={"color": line.colour, "dash": line.dash, "width": 2},
             text=[units.show(value, unit) for value in rate.tolist()],
@@ -251,7 +267,7 @@ def over_time(
             x1=warmup_s,
             fillcolor="rgba(128,128,128,0.14)",
             line_width=0,
-            annotation_text="warm-up",
+            annotation_text=t("warm-up"),
             annotation_position="bottom left",
         )
     _run_style(figure, "over_time")
@@ -294,6 +310,9 @@ def latency_axis(
     low, high = min(float(v[0]) for v in values), max(float(v[-1]) for v in values)
     if _wide(values):
         _logarithmic(figure, which, low, high, unit)
+    elif which == "x" and high > low:
+        # A line on the frame would be half a line.
+        update(range=[0 if low < 0.4 * high else low - 0.02 * (high - low), 1.015 * high])
     elif low < 0.4 * high:
         update(rangemode="tozero")
 

@@ -63,7 +63,7 @@ def table(
     """
     widths = {
         name: st.column_config.TextColumn(
-            text.markdown(name),
+            text.plain(name, 60),
             width=min(28 + 6 * max(len(str(cell)) for cell in (name[:24], *shown[name])), 420),
             help=text.markdown((full_names or {}).get(name, "")) or None,
             pinned=name == "",

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dashboard import engine_side, units
 from dashboard import runs as runs_kept
-from dashboard.compare import definition_tables, tables
+from dashboard.compare import definition_tables, differences, tables
 from lab.batch_run import OFFLINE
 from lab.errors import LabError
 from measure import table
@@ -107,7 +107,7 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     for heading, frame in (
         (
             "\nWhat differs in engine and load",
-            tables.settings(comparison, heads, catalog.ENGINES),
+            differences.table(comparison, heads, catalog.ENGINES),
         ),
         ("\nMeasured at the client, with 95% intervals", tables.numbers(comparison, heads)),
     ):

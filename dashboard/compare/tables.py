@@ -1,7 +1,6 @@
 """Tables of the Compare page, as data frames of text. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -9,8 +8,10 @@ from dashboard import engine_side, text, units
 from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.units import Unit
+from dashboard.words import t
 from measure import table
-from measure.compare import Cell, Change, Comparison, Row, Setting
+from measure.compare import Cell, Change, Comparison, Row
+from measure.effect import Larger
 from measure.errors import MeasureError
 from measure.store import Run, RunInfo
 from servers.contract import Engine, Metric
@@ -24,8 +25,7 @@ _SCALARS = {
     "slo_attainment": "SLO attainment",
     "output_tokens_per_s": "Output tokens",
 }
-_KNOB = "engine.settings."
-_UNITS: dict[str, Unit] = {
+UNITS: dict[str, Unit] = {
     "s": "s",
     "requests": "count",
     "requests/s": "rps",
@@ -61,16 +61,66 @@ def doubts(run: Run) -> list[str]:
 def numbers(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
     """Every number of every run with its interval; for two runs also their ratio."""
     rows = []
-    for row in comparison.rows:
-        if all(cell.value is None for cell in row.cells):
-            continue
-        line = {"": _row_title(row, comparison.titles)}
+    for row in _told(comparison):
+        line = {"": row_title(row, comparison.titles)}
         for name, cell in zip(names, row.cells, strict=True):
-            line[name] = _cell(cell, _UNITS[row.unit])
+            line[name] = show(cell, UNITS[row.unit])
         if len(names) == 2:
-            line["second ÷ first"] = _ratio(row.change)
+            column = t("first ÷ second") if comparison.baseline else t("second ÷ first")
+            line[column] = _ratio(row.change)
         rows.append(line)
     return pd.DataFrame(rows)
+
+
+def ratios(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
+    """Every number of every run over the baseline's, with its interval where there is one."""
+    others = [(i, name) for i, name in enumerate(names) if i != comparison.baseline]
+    return pd.DataFrame(
+        [
+            {"": row_title(row, comparison.titles)}
+            | {name: _ratio(row.changes[place]) or "–" for place, name in others}
+            for row in _told(comparison)
+        ]
+    )
+
+
+def effects(
+    found: Sequence[Larger | None], values: Sequence[Row], names: Sequence[str], baseline: int
+) -> pd.DataFrame:
+    """How each run differs from the baseline in one quantity: a row for each other run.
+
+    `values` are rows of a comparison (p50, p99 …), given as ratios before the chance that a
+    request is slower.
+    """
+    rows = []
+    for place, (name, one) in enumerate(zip(names, found, strict=True)):
+        if place == baseline:
+            continue
+        line = {t("Run"): name}
+        for row in values:
+            line[LEVEL_TITLES.get(str(row.quantile), str(row.quantile))] = (
+                _ratio(row.changes[place]) or "–"
+            )
+        line[t("A request is slower in")] = _chance(one)
+        line[t("Cliff's delta")] = f"{one.delta:+.2f}" if one else "–"
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def _chance(found: Larger | None) -> str:
+    """The probability of superiority: `83.1 %  [79–86.4 %]  differ`."""
+    if found is None:
+        return "–"
+    words = units.show(found.probability, "ratio")
+    if found.ci95 is not None:
+        low, high = (f"{100 * edge:.3g}" for edge in found.ci95)
+        words += f"  [{low}–{high} %]"
+    return words + _verdict(found.apart)
+
+
+def _told(comparison: Comparison) -> list[Row]:
+    """The rows in which some run has a value."""
+    return [row for row in comparison.rows if any(cell.value is not None for cell in row.cells)]
 
 
 def numbers_of_one(run: Run) -> pd.DataFrame:
@@ -81,42 +131,9 @@ def numbers_of_one(run: Run) -> pd.DataFrame:
         for level, value_s in row.values_s.items():
             pair = run.summary[row.key]["ci95"].get(level)
             cell = Cell(value_s, (pair[0], pair[1]) if pair else None)
-            line[table.COLUMNS[level]] = _cell(cell, "s")
+            line[table.COLUMNS[level]] = show(cell, "s")
         rows.append(line)
     return pd.DataFrame(rows)
-
-
-def settings(
-    comparison: Comparison, names: Sequence[str], engines: Mapping[str, Engine]
-) -> pd.DataFrame:
-    """Facts of engine, load and versions that are not the same in all runs; knobs by their names.
-
-    Left out are an instance's name where it is its engine's, and a knob that one run alone has,
-    where it is as the engine comes.
-    """
-    kinds = next((one.values for one in comparison.settings if one.name == "engine.name"), ())
-    rows = [
-        {"": setting.name.removeprefix(_KNOB)}
-        | {
-            name: _value(_short(setting.name, value))
-            for name, value in zip(names, setting.values, strict=True)
-        }
-        for setting in comparison.settings
-        if not (setting.name == "engine.instance" and setting.values == kinds)
-        and not _untouched(setting, kinds, engines)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _untouched(setting: Setting, kinds: Sequence[Any], engines: Mapping[str, Engine]) -> bool:
-    """Whether this is a knob that one run alone has, at its engine's default."""
-    had = [place for place, value in enumerate(setting.values) if value is not None]
-    if not setting.name.startswith(_KNOB) or len(had) != 1 or not kinds:
-        return False
-    engine, value = engines.get(str(kinds[had[0]])), setting.values[had[0]]
-    knob = engine.knob(setting.name.removeprefix(_KNOB)) if engine else None
-    # JSON has lists where a knob has a tuple.
-    return knob is not None and knob.default == (tuple(value) if isinstance(value, list) else value)
 
 
 def engine_numbers(
@@ -173,14 +190,16 @@ def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:
     }
 
 
-def _row_title(row: Row, titles: Mapping[str, str]) -> str:
+def row_title(row: Row, titles: Mapping[str, str]) -> str:
+    """What people call the number: `TTFT p99`, `Goodput`."""
     if row.quantile is None:
         return _SCALARS.get(row.metric, row.metric)
     words = titles.get(row.metric) or row.metric.removesuffix("_s").replace("_", " ").capitalize()
     return f"{words} {LEVEL_TITLES.get(row.quantile, row.quantile)}"
 
 
-def _cell(cell: Cell, unit: Unit) -> str:
+def show(cell: Cell, unit: Unit) -> str:
+    """The value and, in brackets, its interval."""
     shown = f"{cell.value:,.0f}" if unit == "count" and cell.value else units.show(cell.value, unit)
     if cell.ci95 is None:
         return shown
@@ -195,23 +214,13 @@ def _ratio(change: Change | None) -> str:
     if change is None or change.ratio is None:
         return ""
     if change.apart and units.figures(change.ratio) == "1":
-        return "× 1, differ by less than is shown"
+        return t("× 1, differ by less than is shown")
     words = f"× {units.figures(change.ratio)}"
     if change.ratio_ci95 is not None:
         low, high = (units.figures(edge) for edge in change.ratio_ci95)
         words += f"  [{low}–{high}]"
-    return words + {True: "  differ", False: "  not told apart", None: ""}[change.apart]
+    return words + _verdict(change.apart)
 
 
-def _short(name: str, value: Any) -> Any:
-    """A commit as people name it."""
-    if name != "git_commit" or not isinstance(value, str):
-        return value
-    commit, dash, state = value.partition("-")
-    return f"{commit[:10]}{dash}{state}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(item) for item in value)
-    return "–" if value is None else text.plain(value, 120)
+def _verdict(apart: bool | None) -> str:
+    return {True: f"  {t('differ')}", False: f"  {t('not told apart')}", None: ""}[apart]

@@ -1,25 +1,36 @@
 """Compare: one run or several, side by side, from their records."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import chosen_runs, engine_side, run_figures, runs, text, theme
+from dashboard import chosen_runs, engine_side, run_figures, run_pages, runs, text, theme
 from dashboard.chart import chart
-from dashboard.compare import definition_tables, tables, tiles
-from dashboard.quantities import of_runs
+from dashboard.compare import definition_tables, differences, scatter, tables, tiles
+from dashboard.compare.scatter import Axis, Called
+from dashboard.quantities import Quantity, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
+from dashboard.short_names import short
 from dashboard.words import t
-from measure.compare import Comparison, compare
-from measure.store import RunInfo, list_runs
+from measure import compare, notes
+from measure.compare import Comparison, Distributions
+from measure.distribution import Distribution
+from measure.effect import Larger
+from measure.errors import MeasureError
+from measure.store import list_runs
+from measure.table import OPEN_LOOP_ONLY
+from measure.window import is_open_loop
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
-MOST_REMARKS = 3
 TABLE_HEIGHT = 420
+MOST_NAMES = 4
+EFFECTS_OF = ("p50", "p99")
+Seen = tuple[tuple[str, runs.Fingerprint], ...]
 _TO_MAKE = """lab run {first} --users 4
 lab run {first} --users 16"""
 
@@ -30,141 +41,342 @@ def page() -> None:
     infos = list_runs(root)
     readable = [info for info in infos if info.problem is None]
     if not readable:
-        _no_runs(str(root))
-        _damaged(infos)
+        first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")
+        run_pages.no_runs(str(root), _TO_MAKE.format(first=first))
+        run_pages.damaged(infos)
         return
     chosen = chosen_runs.choose(infos)
     running = any(info.running for info in readable if info.run_id in chosen)
     body = st.fragment(show, run_every=REFRESH_S if running else None)
     body(chosen, running)
-    _damaged(infos)
+    run_pages.damaged(infos)
 
 
 def show(chosen: tuple[str, ...], was_running: bool) -> None:
     """The runs. While one of them goes on, this is done again every few seconds."""
     if not chosen:
-        st.info("Choose a run above, or several.", icon=":material/compare_arrows:")
+        st.info(t("Choose a run above, or several."), icon=":material/compare_arrows:")
         return
     loaded, broken = chosen_runs.opened(chosen)
-    for one in broken:
-        st.error(f"{text.markdown(one.run_id)}: {text.markdown(one.reason, 600)}")
+    run_pages.unreadable(broken)
     if not loaded:
         return
     if was_running and not any(one.run.running for one in loaded):
         # The last of them has ended: the page around this fragment stops asking.
         st.rerun(scope="app")
-    dark = st.context.theme.type == "dark"
-    lines = theme.lines_for_runs([one.run_id for one in loaded], dark)
-    st.html(tiles.render(loaded, lines))
-    comparison = compare([one.run for one in loaded]) if len(loaded) > 1 else None
-    _remarks(loaded, comparison)
-    _latency(loaded, lines)
-    _tables(loaded, comparison)
-    _more_figures(loaded, lines)
-    _engine_side(loaded)
+    called = _called(loaded)
+    if len(loaded) == 1:
+        _top(loaded, called, None)
+        run_pages.remarks(tables.doubts(loaded[0].run))
+        _latency(loaded, called, None)
+        _one(loaded[0])
+    else:
+        comparison = compare.compare([one.run for one in loaded], known=_known(loaded))
+        _top(loaded, called, comparison)
+        run_pages.remarks(comparison.warnings)
+        against = _latency(loaded, called, comparison) or comparison
+        _several(against, called)
+        _differences(comparison, called)
+        _scatter(loaded, comparison, called)
+    _more_figures(loaded, called)
+    _engine_side(loaded, called)
     _definitions(loaded)
 
 
-def _remarks(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
-    """What a reader must know before believing the figures."""
-    remarks = list(comparison.warnings) if comparison else tables.doubts(loaded[0].run)
-    if remarks:
-        few, rest = remarks[:MOST_REMARKS], remarks[MOST_REMARKS:]
-        st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in few))
-        if rest:
-            with st.expander(f"{len(rest)} more to mind"):
-                st.markdown("\n".join(f"- {text.markdown(one, 600)}" for one in rest))
+def _called(loaded: Sequence[LoadedRun]) -> list[Called]:
+    """The runs as figures and tables call and draw them."""
+    names = [one.run_id for one in loaded]
+    lines = theme.lines_for_runs(names, st.context.theme.type == "dark")
+    return [
+        Called(name, brief, lines[name]) for name, brief in zip(names, short(names), strict=True)
+    ]
 
 
-def _latency(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
-    known = {one.key: one for one in of_runs(*(one.run.summary for one in loaded))}
+def _known(loaded: Sequence[LoadedRun]) -> list[Distributions]:
+    """What the runs have sorted already."""
+    return [
+        {key: Distribution(one.values[key], one.effective[key]) for key in one.values}
+        for one in loaded
+    ]
+
+
+def _full_names(called: Sequence[Called]) -> dict[str, str]:
+    return {one.short: one.name for one in called}
+
+
+def _top(
+    loaded: Sequence[LoadedRun], called: Sequence[Called], comparison: Comparison | None
+) -> None:
+    """What differs in a line, the big numbers, what people wrote about the runs."""
+    if comparison:
+        words = differences.headline(comparison, ENGINES)
+        if words:
+            st.markdown(f"**{t('Differs in:')}** {text.markdown(words, 400)}")
+        else:
+            st.markdown(t("No setting differs: the runs repeat each other."))
+    st.html(tiles.render(loaded, {one.name: one.line for one in called}))
+    for one in loaded:
+        try:
+            kept = notes.read(one.run.path)
+        except MeasureError as error:
+            st.warning(text.markdown(error, 600))
+            continue
+        said = [*(f"#{tag}" for tag in kept.tags), *([kept.note] if kept.note else [])]
+        if said:
+            st.caption(f"{text.markdown(one.run_id)}: {text.markdown(' '.join(said), 400)}")
+
+
+def _latency(
+    loaded: Sequence[LoadedRun], called: Sequence[Called], comparison: Comparison | None
+) -> Comparison | None:
+    """The latency that the reader chooses; returned is the comparison with the chosen baseline."""
+    known = _quantities(loaded)
     measured = [key for key in known if any(one.values[key].size for one in loaded)]
     if not measured:
-        st.info("No request has been answered yet, so there is no latency to show.")
-        return
-    key = st.segmented_control(
-        "Latency",
+        st.info(t("No request has been answered yet, so there is no latency to show."))
+        return None
+    left, right = st.columns([5, 3], vertical_alignment="center")
+    titles = {key: known[key].title for key in measured}
+    key = left.segmented_control(
+        t("Latency"),
         measured,
         default=measured[0],
         required=True,
-        format_func=lambda key: known[key].title,
+        format_func=lambda key: titles[key],
         key="metric",
         bind="query-params",
         label_visibility="collapsed",
+        persist_state="session",
     )
-    chosen = known[str(key)]
-    samples = _samples(loaded, lines, chosen.key)
+    what = known[str(key)]
+    if comparison:
+        with right:
+            comparison = _against(loaded, called, comparison)
+    samples = _samples(loaded, called, what.key)
     left, right = st.columns(2)
     with left:
         chart(
-            run_figures.ecdf(samples, chosen.unit),
+            run_figures.ecdf(samples, what.unit),
             "ecdf",
-            t("{quantity}: share of requests at or below", quantity=t(chosen.title)),
-            help=t(chosen.help),
-            data=lambda: run_figures.values(samples, chosen.unit),
+            t("{quantity}: share of requests at or below", quantity=t(what.title)),
+            help=t(what.help),
+            data=lambda: run_figures.values(samples, what.unit),
         )
     with right:
         chart(
-            run_figures.tail(samples, chosen.unit),
+            run_figures.tail(samples, what.unit),
             "tail",
-            t("{quantity}: the tail, with 95% intervals", quantity=t(chosen.title)),
+            t("{quantity}: the tail, with 95% intervals", quantity=t(what.title)),
             help=t(
                 "Each percentile the sample carries, to p99.9; the band is its distribution-free "
                 "95% interval. Where the sample is too small a curve ends, and a band ends sooner."
             ),
-            data=lambda: run_figures.tails(samples, chosen.unit),
+            data=lambda: run_figures.tails(samples, what.unit),
         )
     _carried(samples)
-    packed = [one.run_id for one in loaded if one.tokens_per_chunk > 1.05]
-    if chosen.key == "chunk_gap_s" and packed:
+    packed = [one.short for one, run in zip(called, loaded, strict=True) if _packed(run)]
+    if what.key == "chunk_gap_s" and packed:
         st.caption(
-            f"In {text.markdown(', '.join(packed))} chunks hold several tokens: these gaps are "
-            "not ITL."
+            t(
+                "In {runs} chunks hold several tokens: these gaps are not ITL.",
+                runs=text.markdown(", ".join(packed)),
+            )
         )
+    if comparison:
+        _effects(loaded, called, what, comparison)
+    return comparison
 
 
-def _carried(samples: list[Sample]) -> None:
+def _quantities(loaded: Sequence[LoadedRun]) -> dict[str, Quantity]:
+    """What says something of its own: in a closed loop the schedule is the users' own pace."""
+    closed = all(not is_open_loop(one.run.manifest) for one in loaded)
+    return {
+        one.key: one
+        for one in of_runs(*(one.run.summary for one in loaded))
+        if not (closed and one.key in OPEN_LOOP_ONLY)
+    }
+
+
+def _packed(one: LoadedRun) -> bool:
+    return one.tokens_per_chunk > 1.05
+
+
+def _carried(samples: Sequence[Sample]) -> None:
     """Say which tails end early."""
-    short = [f"{one.name} has {one.values.size:,}" for one in samples if one.values.size < 1000]
-    if short:
+    few = [f"{one.short}: {one.values.size:,}" for one in samples if one.values.size < 1000]
+    if few:
         st.caption(
-            text.markdown("; ".join(short), 500)
-            + " values: p99 needs 100, p99.9 needs 1,000, and their intervals 368 and 3,688 "
-            "independent ones."
+            t(
+                "Few values ({counts}): p99 needs 100, p99.9 needs 1,000, and their intervals 368 "
+                "and 3,688 independent ones.",
+                counts=text.markdown("; ".join(few), 500),
+            )
         )
 
 
-def _tables(loaded: list[LoadedRun], comparison: Comparison | None) -> None:
-    note = "In brackets: the 95% interval of the quantile. – : the sample cannot carry it."
-    st.subheader("Numbers", anchor=False)
-    if comparison is None:
-        _table(tables.numbers_of_one(loaded[0].run))
-        st.caption(f"{note} Choose a second run above to compare this one with.")
-        return
-    names = [one.run_id for one in loaded]
-    _table(tables.numbers(comparison, names), TABLE_HEIGHT)
-    st.caption(note)
-    st.subheader("Settings that differ", anchor=False)
-    differ = tables.settings(comparison, names, ENGINES)
-    if differ.empty:
-        st.caption("None: the runs repeat each other.")
+def _against(
+    loaded: Sequence[LoadedRun], called: Sequence[Called], comparison: Comparison
+) -> Comparison:
+    """The comparison with the run that the reader holds the others against."""
+    names = [one.name for one in called]
+    if st.session_state.get("baseline") not in names:
+        of_address = st.query_params.get("baseline")
+        st.session_state["baseline"] = of_address if of_address in names else names[0]
+    asked = st.selectbox(
+        t("Baseline"),
+        names,
+        format_func=lambda name: t("Baseline: {run}", run=text.plain(name)),
+        key="baseline",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    place = names.index(str(asked))
+    if place:
+        st.query_params["baseline"] = names[place]
     else:
-        _table(differ)
+        st.query_params.pop("baseline", None)
+    if place == comparison.baseline:
+        return comparison
+    return compare.compare([one.run for one in loaded], baseline=place, known=_known(loaded))
 
 
-def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None:
-    st.subheader("Distributions and throughput", anchor=False)
+def _effects(
+    loaded: Sequence[LoadedRun], called: Sequence[Called], what: Quantity, against: Comparison
+) -> None:
+    """Each run against the baseline, in the latency that is shown above."""
+    baseline = called[against.baseline].name
+    words = t("{quantity} against {run}", quantity=t(what.title), run=baseline)
+    st.markdown(
+        f"**{text.markdown(words)}**",
+        help=t(
+            "Ratios of quantiles, in brackets their 95% intervals. Then how often a request is "
+            "slower than one of the baseline, over all pairs of requests: 50 % is no difference. "
+            "Cliff's delta is the same from -1 (always faster) to +1 (always slower). Neither "
+            "assumes a distribution."
+        ),
+    )
+    rows = [row for row in against.rows if row.metric == what.key and row.quantile in EFFECTS_OF]
+    found = _slower(_seen(loaded), what.key, against.baseline, _known(loaded))
+    run_pages.table(tables.effects(found, rows, [one.name for one in called], against.baseline))
+
+
+def _seen(loaded: Sequence[LoadedRun]) -> Seen:
+    return tuple((one.run_id, runs.fingerprint(one.run.path)) for one in loaded)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _slower(
+    seen: Seen,
+    metric: str,
+    baseline: int,
+    _known: list[Distributions],
+) -> tuple[Larger | None, ...]:
+    """Over all pairs of requests: a second for a million of them, so worked out once."""
+    return compare.effects(metric, _known, baseline)
+
+
+def _one(loaded: LoadedRun) -> None:
+    st.subheader(t("Numbers"), anchor=False)
+    run_pages.table(tables.numbers_of_one(loaded.run))
+    st.caption(_in_brackets())
+    st.caption(t("Choose a second run above to compare this one with."))
+
+
+def _several(against: Comparison, called: Sequence[Called]) -> None:
+    names, full = [one.short for one in called], _full_names(called)
+    st.subheader(t("Numbers"), anchor=False)
+    run_pages.table(tables.numbers(against, names), TABLE_HEIGHT, full)
+    st.caption(_in_brackets())
+    if len(called) > 2:
+        words = t("The same, over {run}", run=called[against.baseline].name)
+        st.markdown(f"**{text.markdown(words)}**")
+        run_pages.table(tables.ratios(against, names), TABLE_HEIGHT, full)
+
+
+def _in_brackets() -> str:
+    return t("In brackets: the 95% interval of the quantile. – : the sample cannot carry it.")
+
+
+def _differences(comparison: Comparison, called: Sequence[Called]) -> None:
+    st.subheader(t("Settings that differ"), anchor=False)
+    differ = differences.table(comparison, [one.short for one in called], ENGINES)
+    if differ.empty:
+        st.caption(t("None: the runs repeat each other."))
+    else:
+        run_pages.table(differ, full_names=_full_names(called))
+
+
+def _scatter(loaded: Sequence[LoadedRun], comparison: Comparison, called: Sequence[Called]) -> None:
+    st.subheader(t("One number against another"), anchor=False)
+    known = _axes(_seen(loaded), comparison, loaded)
+    across, up = scatter.defaults(known)
+    left, right = st.columns(2)
+    x, y = (
+        known[_axis(column, label, key, known, default)]
+        for column, label, key, default in (
+            (left, t("Across"), "x", across),
+            (right, t("Up"), "y", up),
+        )
+    )
+    chart(
+        scatter.figure(called, x, y),
+        "scatter",
+        t("{up} against {across}", up=y.title, across=x.title),
+        help=t(
+            "A point a run; whiskers are 95% intervals, where the number has one. Batch and memory "
+            "are the engine's own, in the window."
+        ),
+        data=lambda: scatter.numbers(called, x, y),
+    )
+    missing = scatter.left_out(called, x, y)
+    if missing:
+        st.caption(t("Not shown, lacking a number: {runs}", runs=text.markdown(", ".join(missing))))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _axes(
+    seen: Seen,
+    _comparison: Comparison,
+    _loaded: Sequence[LoadedRun],
+) -> dict[str, Axis]:
+    """The engines' part of it is read from files, which a choice of axes does not change."""
+    return scatter.axes(_comparison, [one.run for one in _loaded], ENGINES)
+
+
+def _axis(
+    column: "st.delta_generator.DeltaGenerator",
+    label: str,
+    key: str,
+    known: dict[str, Axis],
+    default: str,
+) -> str:
+    titles = list(known)
+    with column:
+        return str(
+            st.selectbox(
+                label,
+                titles,
+                index=titles.index(default),
+                key=key,
+                bind="query-params",
+                persist_state="session",
+            )
+        )
+
+
+def _more_figures(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
+    st.subheader(t("Distributions and throughput"), anchor=False)
     columns = st.columns(3)
-    known = {one.key: one for one in of_runs(*(one.run.summary for one in loaded))}
+    known = _quantities(loaded)
     keys = ("ttft_s", "itl_s") if "ttft_s" in known else ("ttft_from_schedule_s", "e2e_s")
-    for column, key in zip(columns, keys, strict=False):
-        samples = _samples(loaded, lines, key)
+    for column, key in zip(columns, [key for key in keys if key in known], strict=False):
+        samples = _samples(loaded, called, key)
         what = known[key]
         if not any(one.values.size for one in samples):
             continue
         with column:
             chart(
-                run_figures.distribution(samples, what.unit),
+                _narrow(run_figures.distribution(samples, what.unit), called),
                 f"distribution-{key}",
                 t(what.title),
                 help=t(what.help),
@@ -175,8 +387,10 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
     with columns[2]:
         rates = {one.run_id: one.tokens_per_s for one in loaded}
         warmup_s = max(one.run.window.start_s for one in loaded)
+        lines = {one.name: one.line for one in called}
+        brief = {one.name: one.short for one in called}
         chart(
-            run_figures.over_time(rates, lines, "tok/s", warmup_s),
+            _narrow(run_figures.over_time(rates, lines, "tok/s", warmup_s, brief), called),
             "tokens",
             t("Output tokens/s"),
             help=t("Tokens that arrived, over seconds from the run's start; warm-up is shaded."),
@@ -184,22 +398,40 @@ def _more_figures(loaded: list[LoadedRun], lines: dict[str, theme.Line]) -> None
         )
 
 
-def _engine_side(loaded: list[LoadedRun]) -> None:
-    st.subheader("The engine's own numbers beside the client's", anchor=False)
-    runs_shown, names = [one.run for one in loaded], [one.run_id for one in loaded]
-    table, notes = tables.engine_numbers(runs_shown, names, ENGINES)
-    if not table.empty:
-        _table(table)
-        st.caption(engine_side.NOTE)
-    for note in notes:
-        st.caption(text.markdown(note))
+def _narrow(figure: go.Figure, called: Sequence[Called]) -> go.Figure:
+    """A third of the page has no room for many names: the tiles above have the colours."""
+    if len(called) > MOST_NAMES:
+        figure.update_layout(showlegend=False, margin={"t": 12})
+    return figure
 
 
-def _definitions(loaded: list[LoadedRun]) -> None:
+def _engine_side(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
+    st.subheader(t("The engine's own numbers beside the client's"), anchor=False)
+    shown, remarks = _engine_numbers(_seen(loaded), tuple(one.short for one in called), loaded)
+    if not shown.empty:
+        run_pages.table(shown)
+        st.caption(t(engine_side.NOTE))
+    for remark in remarks:
+        st.caption(text.markdown(remark))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _engine_numbers(
+    seen: Seen,
+    names: tuple[str, ...],
+    _loaded: Sequence[LoadedRun],
+) -> tuple[pd.DataFrame, list[str]]:
+    return tables.engine_numbers([one.run for one in _loaded], names, ENGINES)
+
+
+def _definitions(loaded: Sequence[LoadedRun]) -> None:
     """What other load generators would have called these requests. Worked out only if asked for."""
-    st.subheader("In other tools' words", anchor=False)
+    st.subheader(t("In other tools' words"), anchor=False)
     if not st.toggle(
-        "Read these runs by the definitions of vllm bench serve, guidellm, aiperf and genai-bench",
+        t(
+            "Read these runs by the definitions of vllm bench serve, guidellm, aiperf and "
+            "genai-bench"
+        ),
         key="definitions",
         bind="query-params",
     ):
@@ -207,45 +439,17 @@ def _definitions(loaded: list[LoadedRun]) -> None:
     sentences: dict[str, None] = {}
     for one in loaded:
         st.markdown(f"**{text.markdown(one.run_id)}**")
-        _table(definition_tables.table(one.definitions), TABLE_HEIGHT)
+        run_pages.table(definition_tables.table(one.definitions), TABLE_HEIGHT)
         sentences |= dict.fromkeys(definition_tables.why(one.definitions))
-    st.caption(definition_tables.NOTE)
+    st.caption(t(definition_tables.NOTE))
     st.markdown("\n".join(f"- {text.markdown(sentence, 400)}" for sentence in sentences))
 
 
-def _samples(loaded: list[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:
+def _samples(loaded: Sequence[LoadedRun], called: Sequence[Called], key: str) -> list[Sample]:
     return [
-        Sample(one.run_id, lines[one.run_id], one.values[key], one.effective[key]) for one in loaded
+        Sample(name.name, name.line, one.values[key], one.effective[key], name.short)
+        for one, name in zip(loaded, called, strict=True)
     ]
-
-
-def _table(table: pd.DataFrame, height: int | Literal["auto"] = "auto") -> None:
-    """The table, each column as wide as its longest text, or as most of its title."""
-    widths = {
-        name: st.column_config.TextColumn(
-            width=min(28 + 8 * max(len(str(cell)) for cell in (name[:22], *table[name])), 420)
-        )
-        for name in table.columns
-    }
-    st.dataframe(table, hide_index=True, height=height, column_config=widths)
-
-
-def _damaged(infos: list[RunInfo]) -> None:
-    damaged = [info for info in infos if info.problem is not None]
-    if damaged:
-        with st.expander(f"Folders that cannot be read as a run ({len(damaged)})"):
-            for info in damaged:
-                st.text(f"{text.plain(info.run_id)}: {text.plain(info.problem, 600)}")
-
-
-def _no_runs(root: str) -> None:
-    st.subheader("No run yet", anchor=False)
-    st.markdown(
-        f"A run is one measured load on one engine; this page looks in {text.markdown(root)}. "
-        "Make two that differ in one thing:"
-    )
-    first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")
-    st.code(_TO_MAKE.format(first=first), language="bash")
 
 
 page()

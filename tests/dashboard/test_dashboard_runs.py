@@ -7,7 +7,7 @@ import pytest
 from dashboard_runs import damage, records, write_run
 
 from dashboard import engine_side, quantities, runs, theme
-from dashboard.compare import tables, tiles
+from dashboard.compare import differences, tables, tiles
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, Setting, compare
@@ -88,7 +88,7 @@ def test_the_table_has_intervals_and_a_ratio_for_two_runs(tmp_path: Path) -> Non
     assert table.loc["TTFT p50", "a"].startswith(f"{median * 1000:.3g} ms")
     assert "[" in table.loc["TTFT p50", "a"]
     assert table.loc["TTFT p50", "second ÷ first"].endswith("differ")
-    settings = tables.settings(comparison, ["a", "b"], ENGINES).set_index("")
+    settings = differences.table(comparison, ["a", "b"], ENGINES).set_index("")
     assert list(settings.loc["max_num_seqs"]) == ["16", "1"]
 
 
@@ -225,7 +225,13 @@ def test_a_number_with_its_interval_has_its_unit_once_where_both_have_it(
 def test_a_difference_too_small_to_be_shown_is_said_in_words(
     ratio: float, bounds: tuple[float, float], said: str
 ) -> None:
-    row = Row("itl_s", "p50", "s", (Cell(1.0), Cell(ratio)), Change(ratio - 1, ratio, bounds, True))
+    row = Row(
+        "itl_s",
+        "p50",
+        "s",
+        (Cell(1.0), Cell(ratio)),
+        (None, Change(ratio - 1, ratio, bounds, True)),
+    )
     frame = tables.numbers(Comparison(("a", "b"), ("a", "b"), (row,), (), ()), ["a", "b"])
     assert list(frame["second ÷ first"]) == [said]
 
@@ -236,7 +242,7 @@ def test_a_knob_that_one_engine_alone_has_is_shown_only_where_somebody_set_it() 
         found = [Setting("engine.name", kinds), Setting("engine.instance", kinds)]
         found += [Setting(f"engine.settings.{name}", pair) for name, pair in values.items()]
         comparison = Comparison(("a", "b"), ("a", "b"), (), tuple(found), ())
-        return list(tables.settings(comparison, ["a", "b"], ENGINES)[""])
+        return list(differences.table(comparison, ["a", "b"], ENGINES)[""])
 
     batches = next(one for one in ENGINES["triton"].knobs if one.kind == "ints")
     assert isinstance(batches.default, tuple)

@@ -68,12 +68,13 @@ class Tradeoff:
     left_out: tuple[str, ...]
 
     def words(self, run_id: str) -> str:
-        """A run by its knobs and its load, which say more than its name."""
+        """A run by the values of its knobs and its load, which say more than its name."""
         member = next(one.member for one in self.placed if one.point.name == run_id)
         load = load_words(self.sweep, member.load)
         if not member.knobs:
             return load
-        return t("{knobs} at {load}", knobs=line_name(member.knobs), load=load)
+        values = ", ".join(setting(value) for _, value in member.knobs)
+        return t("{knobs} at {load}", knobs=values, load=load)
 
     @property
     def front(self) -> list[Placed]:

@@ -13,16 +13,20 @@ from dashboard.memory.observed import Layer, Observed, layers
 from dashboard.words import t
 
 _HEIGHT = 330
+_SECONDS_SHOWN = 120
 _KINDS = ("weights", "kv used", "other")
 
 
-def over_time(one: Observed, dark: bool, *, clock: bool = False) -> go.Figure:
+def over_time(
+    one: Observed, dark: bool, *, clock_s: tuple[float, float] | None = None
+) -> go.Figure:
     """What one instance holds, in layers; its forecast as lines, at the start and when full.
 
-    Times are seconds from a run's start, or with `clock` wall-clock times.
+    Times are seconds from a run's start; with `clock_s` they are wall-clock times, and the figure
+    reaches from the one to the other (seconds since the epoch).
     """
     figure = go.Figure()
-    moment: Callable[[float], Any] = datetime.fromtimestamp if clock else float
+    moment: Callable[[float], Any] = datetime.fromtimestamp if clock_s else float
     times = [moment(time) for time in one.held[0].tolist()]
     colours = theme.lines_for_runs(_KINDS, dark)
     for layer in layers(one):
@@ -39,8 +43,11 @@ def over_time(one: Observed, dark: bool, *, clock: bool = False) -> go.Figure:
         )
     figure.update_layout(common(_HEIGHT, f"memory-{one.name}"))
     figure.update_yaxes(**ticks("bytes"), rangemode="tozero")
-    if clock:
-        figure.update_xaxes(type="date", tickformat="%H:%M:%S", nticks=6)
+    if clock_s:
+        ends = [datetime.fromtimestamp(end) for end in clock_s]
+        short = clock_s[1] - clock_s[0] < _SECONDS_SHOWN
+        words = "%H:%M:%S" if short else "%H:%M"
+        figure.update_xaxes(type="date", range=ends, tickformat=words, nticks=6)
     else:
         figure.update_xaxes(ticksuffix=" s")
     return figure

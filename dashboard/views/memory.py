@@ -105,7 +105,7 @@ def _now(length_s: int) -> None:
     seen = [one for one in several if one.held[0].size]
     _where(bool(gpus), seen)
     queries = {source.name: asking.queries(source).shown for source in chosen}
-    _memory(seen, clock=True, queries=queries)
+    _memory(seen, (span.start_s, span.end_s), queries)
     for name in (one.name for one in several if not one.held[0].size):
         st.caption(
             t(
@@ -174,7 +174,11 @@ def _no_gpu_in_runs(several: list[Observed]) -> None:
         )
 
 
-def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]]) -> None:
+def _memory(
+    seen: list[Observed],
+    clock_s: tuple[float, float] | None,
+    queries: dict[str, list[str]],
+) -> None:
     """A figure an instance, and the table of forecasts."""
     if not seen:
         return
@@ -183,7 +187,7 @@ def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]])
         for column, one in zip(st.columns(2), seen[start : start + 2], strict=False):
             with column:
                 chart(
-                    memory_figures.over_time(one, dark, clock=clock),
+                    memory_figures.over_time(one, dark, clock_s=clock_s),
                     f"memory-{one.name}",
                     t("{name}: {whose}", name=one.name, whose=tables.whose(one)),
                     help=t(
@@ -193,7 +197,7 @@ def _memory(seen: list[Observed], *, clock: bool, queries: dict[str, list[str]])
                         "was started. A cut layer: pages that nobody has written to are not there "
                         "yet."
                     ),
-                    data=partial(memory_figures.numbers, one, clock=clock),
+                    data=partial(memory_figures.numbers, one, clock=clock_s is not None),
                     queries=queries.get(one.name, ()),
                 )
     st.subheader(t("The forecast beside what happened"), anchor=False)
@@ -291,7 +295,7 @@ def _runs() -> None:
     several = [one for one, _ in kept.values()]
     if several:
         _no_gpu_in_runs(several)
-    _memory(several, clock=False, queries={})
+    _memory(several, None, {})
     _activity({name: activity for name, (_, activity) in kept.items()}, list(chosen))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from dashboard.compare import definition_tables, differences, tables
 from lab.batch_run import OFFLINE
 from lab.errors import LabError
 from measure import table
-from measure.compare import compare
+from measure.compare import compare, distributions
 from measure.rosetta import definitions
 from measure.store import Run, open_run
 from servers import catalog
@@ -98,7 +99,8 @@ def print_verdict(console: Console, run: Run) -> None:
 
 def print_comparison(console: Console, runs: Sequence[Run]) -> None:
     """Runs side by side: the client's numbers, what differs, the engines' own numbers."""
-    comparison = compare(runs)
+    known = [distributions(run) for run in runs]
+    comparison = compare(runs, known=known)
     names = [f"({LETTERS[place]})" for place in range(len(runs))]
     console.print()
     for name, run in zip(names, runs, strict=True):
@@ -110,13 +112,19 @@ def print_comparison(console: Console, runs: Sequence[Run]) -> None:
             differences.table(comparison, heads, catalog.ENGINES),
         ),
         ("\nMeasured at the client, with 95% intervals", tables.numbers(comparison, heads)),
+        (
+            f"\nHow often a request is slower than one of {names[0]}, over all pairs",
+            tables.chances(comparison, known, names),
+        ),
     ):
         console.print(heading, style="bold")
-        console.print(_table(frame) if not frame.empty else "nothing")
+        _print_table(console, frame)
     lines, notes = tables.engine_numbers(runs, names, catalog.ENGINES)
     console.print("\nMeasured in the engine (its histograms give bounds, not points)", style="bold")
-    console.print(_table(lines) if not lines.empty else "nothing the lab has a histogram of")
-    if not lines.empty:
+    if lines.empty:
+        console.print("nothing the lab has a histogram of")
+    else:
+        _print_table(console, lines)
         console.print(engine_side.NOTE, style="dim")
     for note in (*notes, *(f"warning: {warning}" for warning in comparison.warnings)):
         console.print(note, markup=False, style="yellow")
@@ -142,11 +150,33 @@ def print_definitions(console: Console, runs: Sequence[Run]) -> None:
         lines = definitions(run)
         sentences |= dict.fromkeys(definition_tables.why(lines))
         console.print(f"\n{run.run_id} under the definitions of other tools", style="bold")
-        console.print(_table(definition_tables.table(lines)))
+        _print_table(console, definition_tables.table(lines))
     console.print(definition_tables.NOTE, style="dim")
     console.print("\nWhere they differ", style="bold")
     for sentence in sentences:
         console.print(f"  {sentence}", markup=False)
+
+
+def _print_table(console: Console, frame: pd.DataFrame) -> None:
+    """The table; where the terminal is too narrow for all columns, some below the others."""
+    if frame.empty:
+        console.print("nothing")
+        return
+    first, *others = frame.columns
+    room = console.width - _width(frame, first)
+    block: list[str] = []
+    for column in others:
+        if block and sum(_width(frame, one) for one in (*block, column)) > room:
+            console.print(_table(frame[[first, *block]]))
+            console.print()
+            block = []
+        block.append(column)
+    console.print(_table(frame[[first, *block]]))
+
+
+def _width(frame: pd.DataFrame, column: str) -> int:
+    """What a column takes of a line, its distance to the next included; its title may wrap."""
+    return max(cell_len(str(part)) for part in (*column.split(), *frame[column])) + 2
 
 
 def _table(frame: pd.DataFrame) -> Table:

@@ -9,8 +9,8 @@ from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.units import Unit
 from dashboard.words import t
-from measure import table
-from measure.compare import Cell, Change, Comparison, Row
+from measure import compare, table
+from measure.compare import Cell, Change, Comparison, Distributions, Row
 from measure.effect import Larger
 from measure.errors import MeasureError
 from measure.store import Run, RunInfo
@@ -104,6 +104,19 @@ def effects(
         line[t("A request is slower in")] = _chance(one)
         line[t("Cliff's delta")] = f"{one.delta:+.2f}" if one else "–"
         rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def chances(
+    comparison: Comparison, known: Sequence[Distributions], names: Sequence[str]
+) -> pd.DataFrame:
+    """How often a request is slower than one of the baseline: a row for each latency."""
+    others = [(i, name) for i, name in enumerate(names) if i != comparison.baseline]
+    rows = []
+    for metric in dict.fromkeys(row.metric for row in comparison.rows if row.quantile):
+        found = compare.effects(metric, known, comparison.baseline)
+        cells = {name: _chance(found[place]) for place, name in others}
+        rows.append({"": comparison.titles[metric]} | cells)
     return pd.DataFrame(rows)
 
 

@@ -1,6 +1,7 @@
 """What the terminal says of runs, on runs written by the run store itself."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,13 @@ def a_run(folder: Path, answered: bool = True, **engine: object) -> Run:
     manifest = new_manifest(run_id=folder.name, epoch_s=1.7e9, load=LOAD, engine=engine)
     writer = RunWriter.create(folder, manifest)
     for sent_s in range(20):
+        wait_s = 0.4 + sent_s * 7 % 20 / 100
         facts: dict[str, object] = {"status": Status.HTTP_ERROR, "error": "refused"}
         if answered:
             facts = {
-                "first_content_s": sent_s + 0.2, "last_content_s": sent_s + 0.4,
-                "done_s": sent_s + 0.5, "output_tokens": 8, "first_chunk_tokens": 4,
-                "token_source": TokenSource.USAGE, "chunk_s": [sent_s + 0.2, sent_s + 0.4],
+                "first_content_s": sent_s + 0.2, "last_content_s": (last_s := sent_s + wait_s),
+                "done_s": last_s, "output_tokens": 8, "first_chunk_tokens": 4,
+                "token_source": TokenSource.USAGE, "chunk_s": [sent_s + 0.2, last_s],
                 "chunks": 2,
             }  # fmt: skip
         writer.append(
@@ -38,9 +40,9 @@ def a_run(folder: Path, answered: bool = True, **engine: object) -> Run:
     return open_run(folder)
 
 
-def shown(show, *arguments) -> str:
+def shown(show, *arguments, width: int = 100) -> str:
     out = io.StringIO()
-    show(Console(file=out, width=100, highlight=False), *arguments)
+    show(Console(file=out, width=width, highlight=False), *arguments)
     return out.getvalue()
 
 
@@ -66,3 +68,16 @@ def test_a_stand_in_is_named_in_its_columns_head(tmp_path, instances):
     first, second = head.split("(b)")
     assert COMPATIBLE in first and "Inference" not in second
     assert "\nmax_batch_prefill_tokens " in said
+
+
+def test_five_runs_at_eighty_columns_break_no_word_and_no_number(tmp_path):
+    found = [
+        a_run(tmp_path / run_id, name="vllm", settings={"max_num_seqs": place})
+        for place, run_id in enumerate("abcde")
+    ]
+    said = shown(reports.print_comparison, found, width=80)
+    assert max(len(line) for line in said.splitlines()) <= 80
+    rows = [line for line in said.splitlines() if line.startswith("E2E p50 ")]
+    cells = [cell for row in rows for cell in re.split(r"\s{2,}(?!\[)", row)[1:]]
+    assert len(rows) > 1 and len(cells) == 5
+    assert all(re.fullmatch(r"\d+ ms  \[\d+–\d+\]", cell) for cell in cells)

@@ -49,7 +49,7 @@ def records(
 
 
 def manifest(run_id: str, **changes: Any) -> dict[str, Any]:
-    """A manifest as a load test writes it; `settings`, `engine`, `title` and `name` can be changed."""
+    """A manifest as a load test writes it; what `changes` names is otherwise."""
     return new_manifest(
         run_id=run_id,
         epoch_s=1_790_000_000.0,
@@ -67,10 +67,11 @@ def manifest(run_id: str, **changes: Any) -> dict[str, Any]:
             "scenario": "chat",
             "protocol": "openai-chat",
             "host": "http://127.0.0.1:8000",
-            "arrival": {"kind": "closed", "users": 8},
+            "arrival": changes.get("arrival", {"kind": "closed", "users": 8}),
             "warmup_s": changes.get("warmup_s", 5.0),
             "duration_s": 60.0,
         },
+        slo=changes.get("slo"),
     )
 
 

@@ -68,7 +68,7 @@ def used_figure(one: Burn, line: Line) -> go.Figure:
     _mark(made, 1.0)
     made.update_layout(common(_HEIGHT, "used", legend=False))
     made.update_xaxes(ticksuffix=" s")
-    made.update_yaxes(tickformat=".0%", rangemode="tozero")
+    made.update_yaxes(tickformat=",.0%", rangemode="tozero")
     return made
 
 

@@ -1,6 +1,7 @@
 """Attainment and goodput over the load: which engine, in which settings, holds to where. Pure."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,9 @@ from measure.attainment import Attainment, breaks_between, together
 from measure.shares import interval
 
 Kind = Literal["rate", "users"]
-_HEIGHT = 330
+_HEIGHT = 350
+_WIDE = 12
+"""Loads further apart than this stand on a logarithmic axis."""
 _MARKERS = {"valid": "circle", "suspect": "diamond", "invalid": "x-open"}
 
 
@@ -168,10 +171,11 @@ def goodput_figure(found: Sequence[Point], colours: Mapping[str, Line]) -> go.Fi
     """Good requests a second over the load; in an open loop the dotted line is all of them."""
     made = go.Figure()
     most = max((one.load for one in found), default=1.0)
+    every = [most * step / 50 for step in range(51)]
     if found and found[0].kind == "rate":
         made.add_scatter(
-            x=[0, most],
-            y=[0, most],
+            x=every,
+            y=every,
             mode="lines",
             line={"color": "rgba(128,128,128,0.7)", "dash": "dot", "width": 1},
             hoverinfo="skip",
@@ -244,8 +248,15 @@ def _style(made: go.Figure, found: Sequence[Point], revision: str) -> None:
         tickformat=",~g",
         showgrid=True,
     )
-    if loads and min(loads) > 0 and max(loads) / min(loads) > 12 and not rate:
-        made.update_xaxes(type="log", rangemode="normal", dtick="D2")
+    if loads and max(loads) / min(loads) > _WIDE:
+        ticks = [step * 10.0**decade for decade in range(-2, 6) for step in (1, 2, 5)]
+        low, high = math.log10(min(loads)), math.log10(max(loads))
+        made.update_xaxes(
+            type="log",
+            range=[low - 0.06, high + 0.06],
+            tickvals=ticks,
+            ticktext=[f"{tick:g}" for tick in ticks],
+        )
 
 
 def breaks(found: Sequence[Point], objective: float) -> pd.DataFrame:

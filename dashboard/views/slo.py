@@ -11,7 +11,7 @@ from dashboard.runs import Fingerprint
 from dashboard.slo import budget, ladder, measured
 from dashboard.slo.measured import Measured
 from dashboard.words import t
-from measure.attainment import Attainment
+from measure.attainment import Attainment, Burn
 from measure.errors import MeasureError
 from measure.slo import Slo
 from measure.store import RunInfo, list_runs
@@ -173,7 +173,7 @@ def _remarks(found: Sequence[Measured], held: Sequence[Held], slos: dict[str, Sl
     without = [one.run_id for one in found if not slos[one.run_id].asked]
     if without:
         remarks.append(
-            t("Left out, for they were asked to keep to nothing: {runs}.", runs=", ".join(without))
+            t("Left out, for they were asked to keep to nothing: {runs}.", runs=_several(without))
         )
     if len({str(slos[one.run_id]) for one, _ in held}) > 1:
         remarks.append(t("The runs are held against different SLOs: their numbers do not compare."))
@@ -183,7 +183,7 @@ def _remarks(found: Sequence[Measured], held: Sequence[Held], slos: dict[str, Sl
             t(
                 "The client of {runs} is invalid: shown as open crosses, in no line and in no "
                 "conclusion.",
-                runs=", ".join(invalid),
+                runs=_several(invalid),
             )
         )
     undefined = [one.run_id for one, held_ in held if held_.undefined]
@@ -192,10 +192,17 @@ def _remarks(found: Sequence[Measured], held: Sequence[Held], slos: dict[str, Sl
             t(
                 "In {runs} answers have no ITL or TPOT (one token, or one piece) and so miss an "
                 "SLO on it.",
-                runs=", ".join(undefined),
+                runs=_several(undefined),
             )
         )
     run_pages.remarks(remarks)
+
+
+def _several(names: Sequence[str], most: int = 4) -> str:
+    few = ", ".join(names[:most])
+    if len(names) <= most:
+        return few
+    return t("{few} and {count} more", few=few, count=len(names) - most)
 
 
 def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
@@ -281,7 +288,10 @@ def _budget(held: Sequence[Held], slos: dict[str, Slo], objective: float, dark: 
         return
     line = next(iter(theme.lines_for_runs([one.run_id], dark).values()))
     slo = slos[one.run_id]
-    several = [one.burn(slo, objective, width) for width in budget.widths_s(one.span.length_s)]
+    several = [
+        _burn(one.run_id, _seen(one.run_id), str(slo), objective, width_s, one)
+        for width_s in budget.widths_s(one.span.length_s)
+    ]
     left, right = st.columns(2)
     with left:
         chart(
@@ -320,6 +330,13 @@ def _read(name: str, seen: Fingerprint) -> Measured | str:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _held(name: str, seen: Fingerprint, slo: str, _one: Measured) -> Attainment:
     return _one.held_against(Slo.parse(slo))
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _burn(
+    name: str, seen: Fingerprint, slo: str, objective: float, width_s: float, _one: Measured
+) -> Burn:
+    return _one.burn(Slo.parse(slo), objective, width_s)
 
 
 page()

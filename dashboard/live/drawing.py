@@ -1,7 +1,7 @@
 """From readings to figures: lines and bands, stacks, heatmaps, and the table of labels. Pure."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -23,14 +23,18 @@ def shapes(
     lines: Mapping[str, Line],
     quantile: float,
     without: Collection[str] = (),
+    called: Callable[[str], str] = str,
 ) -> list[Curve | Band]:
-    """The readings as a figure's shapes, but for the sources in `without`."""
+    """The readings as a figure's shapes, but for the sources in `without`.
+
+    `called` says what a source is called in the legend.
+    """
     found: list[Curve | Band] = []
     for source, several in readings.by_source.items():
         if source in without:
             continue
         for i, reading in enumerate(several):
-            name = f"{source} {reading.label}".strip()
+            name = f"{called(source)} {reading.label}".strip()
             line = lines[source].nth(i)
             if reading.values:
                 found.append(Curve(name, line, reading.times_s, reading.values))

@@ -4,21 +4,27 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dashboard import promql, tiles, units
-from dashboard.live.asking import PanelReadings, Reading, title_of
+from dashboard.live.asking import title_of
+from dashboard.live.readings import PanelReadings, Reading, in_one_piece
 from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Tile
+from dashboard.words import t
 from measure.server_histogram import Bounds
 
+_MOST = 8
 _ENGINE = (
     ("TTFT p50", "ttft", 0.5),
     ("TTFT p99", "ttft", 0.99),
+    ("E2E p50", "e2e", 0.5),
+    ("E2E p99", "e2e", 0.99),
     ("Tokens/s", "output_tokens", None),
     ("Requests/s", "requests", None),
     ("Running", "running", None),
     ("Waiting", "waiting", None),
     ("KV cache", "kv_cache_usage", None),
     ("Memory", "memory", None),
+    ("CPU", "cpu", None),
 )
 _GPU = (
     ("In use", "gpu_util", None),
@@ -32,13 +38,21 @@ _GPU = (
 _LOAD = (
     ("TTFT p50", "client_ttft", 0.5),
     ("TTFT p99", "client_ttft", 0.99),
+    ("E2E p50", "client_e2e", 0.5),
+    ("E2E p99", "client_e2e", 0.99),
     ("Tokens/s", "client_tokens", None),
     ("Requests/s", "client_requests", None),
+    ("Failed", "client_failures", None),
     ("In flight", "client_in_flight", None),
-    ("Chunk gap p50", "client_chunk_gap", 0.5),
     ("Chunk gap p99", "client_chunk_gap", 0.99),
     ("Loop lag", "client_loop_lag", None),
 )
+_OF_STREAMS = ("client_ttft", "client_tokens", "client_chunk_gap")
+_RARE = ("e2e", "client_e2e")
+_KINDS = {LOAD_TEST: _LOAD, GPU: _GPU}
+
+PANELS = tuple(dict.fromkeys(key for facts in (_ENGINE, _GPU, _LOAD) for _, key, _ in facts))
+"""The panels whose readings tiles show."""
 
 
 def render(
@@ -55,10 +69,31 @@ def render(
 def _tile(
     source: Source, by_key: Mapping[str, PanelReadings], line: Line, span: promql.Span
 ) -> Tile:
-    wanted = {LOAD_TEST: _LOAD, GPU: _GPU}.get(source.kind, _ENGINE)
-    facts = [_fact(label, by_key[key], quantile, source, span) for label, key, quantile in wanted]
+    facts = [
+        _fact(t(label), by_key[key], quantile, source, span)
+        for label, key, quantile in _wanted(source, by_key)
+    ]
     words = [title_of(source), source.state, source.about]
     return Tile(source.name, " · ".join(word for word in words if word), line, facts)
+
+
+def _wanted(
+    source: Source, by_key: Mapping[str, PanelReadings]
+) -> Sequence[tuple[str, str, float | None]]:
+    """The facts that this source has numbers of, the most telling ones.
+
+    E2E stands where there is no TTFT, as where answers come in one piece.
+    """
+    facts = [
+        fact
+        for fact in _KINDS.get(source.kind, _ENGINE)
+        if source.name in by_key[fact[1]].by_source
+    ]
+    if source.is_load and in_one_piece(by_key, source.name):
+        facts = [fact for fact in facts if fact[1] not in _OF_STREAMS]
+    if any(key in ("ttft", "client_ttft") for _, key, _ in facts):
+        facts = [fact for fact in facts if fact[1] not in _RARE]
+    return facts[:_MOST]
 
 
 def _fact(
@@ -75,18 +110,18 @@ def _fact(
     if quantile is not None:
         bounds = _bounds(several, quantile, span, age_s)
         if bounds is None:
-            return Fact(label, units.show(None, unit), "Nothing observed now.")
+            return Fact(label, units.show(None, unit), t("Nothing observed now."))
         words = units.between(bounds.lower, bounds.upper, unit)
         return Fact(
             label,
             units.at_most(bounds.lower, bounds.upper, unit),
-            f"From the histogram's buckets: {words}.",
+            t("From the histogram's buckets: {bounds}.", bounds=words),
         )
     values = [reading.last(span.end_s, age_s) for reading in several if not reading.label]
     values = values or [reading.last(span.end_s, age_s) for reading in several]
     known = [value for value in values if math.isfinite(value)]
     text = units.show(sum(known) if known else None, unit).removesuffix(" tok/s")
-    return Fact(label, text.removesuffix("/s"), readings.panel.help)
+    return Fact(label, text.removesuffix("/s"), t(readings.panel.help))
 
 
 def _bounds(

@@ -160,10 +160,21 @@ CLIENT_PANELS = (
         "client",
         "count",
         "sum",
-        "Requests sent and not yet finished, and, in a closed loop, the users who send them.",
-        (_part(client_metrics.IN_FLIGHT), _part(client_metrics.USERS, "users")),
+        "Requests sent and not yet finished.",
+        (_part(client_metrics.IN_FLIGHT),),
         topic="batching",
         pair="running",
+    ),
+    Panel(
+        "client_users",
+        "Users",
+        "client",
+        "count",
+        "sum",
+        "Users of a closed loop, each of whom waits for an answer before asking again. An open "
+        "loop has none: its schedule asks.",
+        (_part(client_metrics.USERS),),
+        topic="requests",
     ),
     Panel(
         "client_loop_lag",

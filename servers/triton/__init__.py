@@ -193,5 +193,11 @@ ENGINE = Engine(
     image=" or ".join(image.IMAGES.values()),
     warm_requests=warm_requests,
     memory=memory,
-    notebooks=("00_first_run", "03_triton_batching", "06_five_servers", "08_cold_start"),
+    notebooks=(
+        "00_first_run",
+        "03_triton_batching",
+        "06_five_servers",
+        "08_cold_start",
+        "11_gpu_memory",
+    ),
 )

@@ -34,5 +34,5 @@ ENGINE = Engine(
     warm_requests=warm_requests,
     memory=memory,
     offline=offline,
-    notebooks=("00_first_run", "01_serving_patterns", "02_tails", "04_vllm"),
+    notebooks=("00_first_run", "01_serving_patterns", "02_tails", "04_vllm", "11_gpu_memory"),
 )

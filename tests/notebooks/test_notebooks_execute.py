@@ -11,6 +11,7 @@ ENGINES = {
     "03_triton_batching": {"triton"},
     "08_cold_start": {"triton", "torchserve", "fastapi-batcher"},
     "09_monitoring": {"triton", "fastapi-batcher"},
+    "11_gpu_memory": {"vllm", "triton"},
 }
 
 

@@ -244,7 +244,8 @@ def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
                 data=partial(ladder.numbers, some),
             )
         breaks = ladder.breaks(some, objective)
-        run_pages.table(breaks, BREAKS_HEIGHT if len(breaks) > 6 else "auto")
+        if not breaks.empty:
+            run_pages.table(breaks, BREAKS_HEIGHT if len(breaks) > 6 else "auto")
     if points:
         st.caption(
             t(

@@ -103,6 +103,20 @@ def ratio(
     )
 
 
+ASKED = "asked"
+"""The label that tells apart the answers of expressions that were asked together."""
+
+
+def together(expressions: Sequence[str]) -> str:
+    """One expression for several: each one's series bear its number in the label `asked`."""
+    parts = [f'label_replace({one}, "{ASKED}", "{i}", "", "")' for i, one in enumerate(expressions)]
+    # In pairs, and pairs of pairs: a chain would look at the first one's series again and again.
+    while len(parts) > 1:
+        pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+        parts = [f"({' or '.join(pair)})" for pair in pairs]
+    return parts[0]
+
+
 def divided(numerator: str, denominator: str, labels: Sequence[str]) -> str:
     """One aggregate over another whose labels are the first of `labels`; NaN where that is zero."""
     if len(labels) == 1:

@@ -54,10 +54,10 @@ def _queries() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", list(_queries()))
-def test_a_real_prometheus_parses_the_query(server: str, name: str) -> None:
-    answer = prometheus.query_range(server, _queries()[name], _span())
-    assert not isinstance(answer, Failure), answer
+def test_a_real_prometheus_parses_every_query(server: str) -> None:
+    for name, expression in _queries().items():
+        answer = prometheus.query_range(server, expression, _span())
+        assert not isinstance(answer, Failure), (name, answer)
 
 
 def test_what_it_refuses_is_a_failure_with_its_words(server: str) -> None:

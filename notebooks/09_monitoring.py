@@ -205,8 +205,8 @@ readings = monitoring.read_buckets(exact, histograms, (0.5, 0.9, 0.99), span.end
 monitoring.readings_table(readings)
 
 # %% [markdown]
-# With vLLM's bounds (nearly) everything lies in the first bucket, from nothing to 0.32 s. Then the
-# "median" is half of that bound and the "p99" 99% of it: **they are made of the bucket and hold
+# With vLLM's bounds everything that is quick lies in the first bucket, from nothing to 0.32 s. Where
+# all of it does, the "median" is half of that bound and the "p99" 99% of it: **they are made of the bucket and hold
 # nothing of your server.** They would not move if it got ten times faster. So the lab starts vLLM
 # with finer bounds (`--custom-histogram-buckets`), and its dashboard shows the bucket, never a
 # number inside it.
@@ -317,7 +317,8 @@ print(f"{spent:.0f} by the counters.")
 # %% [markdown]
 # A series that is born with its first error has no value before it, so its first step is not seen
 # as growth: `rate` and `increase` miss whatever came before its first scrape. A server should
-# export its error counters as zeros from the start, as Triton does.
+# export its error counters as zeros from the start, as Triton does. (Where `increase` saw more than
+# there were, errors had come before, and the edges of its window were filled up as above.)
 #
 # And notice what a latency panel alone would have shown of the flood: refused requests are quick
 # and stand in no latency histogram. Count them as bad, or overload looks like good weather.

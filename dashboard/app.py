@@ -40,6 +40,7 @@ PAGES = {
     "slo": ("SLO", ":material/target:"),
     "runs": ("Runs", ":material/folder_open:"),
     "engines": ("Engines", ":material/dns:"),
+    "health": ("Health", ":material/monitor_heart:"),
 }
 
 

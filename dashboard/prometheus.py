@@ -106,6 +106,12 @@ def _left_alone(url: str) -> Failure | None:
         return held.failure if held and time.monotonic() < held.until_s else None
 
 
+def forget() -> None:
+    """Ask also those again that were too slow a moment ago."""
+    with _lock:
+        _held.clear()
+
+
 @cache
 def _client() -> httpx.Client:
     """One for the process: each new one reads all certificates, which costs more than a query."""

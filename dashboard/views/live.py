@@ -5,7 +5,7 @@ import time
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
-from dashboard import no_prometheus, panels, promql, sources, text
+from dashboard import alerts, no_prometheus, panels, promql, sources, text
 from dashboard.live import asking, loads, tiles
 from dashboard.live.chosen import choose, offer
 from dashboard.live.page import Look, notes, pairs, section
@@ -65,6 +65,7 @@ def show(span_name: str, quantile_name: str) -> None:
     if isinstance(found, Failure):
         no_prometheus.show(found, said_by)
         return
+    st.html(alerts.box(url, time.time()))
     if all(source.kind == sources.GPU for source in found):
         _nothing_runs(span_name)
         return

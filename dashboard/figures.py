@@ -55,15 +55,20 @@ def panel(
     step_s: float,
     revision: str,
     marked: Sequence[Stretch] = (),
+    *,
+    named: bool = False,
 ) -> go.Figure:
-    """One live panel. Gaps in the series stay gaps; `revision` keeps the reader's zoom."""
+    """One live panel. Gaps in the series stay gaps; `revision` keeps the reader's zoom.
+
+    With `named` a shape alone is named too, where it could be of several things.
+    """
     traces: list[dict[str, Any]] = []
     for shape in shapes:
         if isinstance(shape, Band):
             traces += _band(shape, unit, step_s)
         else:
             traces += _curve(shape, unit, step_s)
-    layout = common(PANEL_HEIGHT, revision, legend=len(shapes) > 1)
+    layout = common(PANEL_HEIGHT, revision, legend=named or len(shapes) > 1)
     layout["xaxis"] |= clock_axis(start_s, end_s)
     layout |= stretches(marked, start_s, end_s)
     highest = max((_highest(shape) for shape in shapes), default=0.0)

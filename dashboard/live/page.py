@@ -173,7 +173,14 @@ def _chart(
     span = look.span
     chart(
         figures.panel(
-            shapes, unit, span.start_s, span.end_s, span.step_s, f"{key}{span.step_s}", look.marked
+            shapes,
+            unit,
+            span.start_s,
+            span.end_s,
+            span.step_s,
+            f"{key}{span.step_s}",
+            look.marked,
+            named=True,
         ),
         key,
         title,

@@ -20,7 +20,7 @@ PY_RANGE := >=3.11,<3.14
 UV := $(shell command -v uv || echo .lab/tools/uv/bin/uv)
 BIN := .venv/bin
 
-.PHONY: help uv lab install test check dashboard notebooks bench down clean format requirements
+.PHONY: help uv lab install test check dashboard notebooks bench grafana down clean format requirements
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ notebooks: .venv/.dev ## execute every notebook and renew the reading copies in 
 
 bench: .venv/.lab ## ours and the other load generators at known times (BENCH="--levels 64 --peers ours,vllm")
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+grafana: .venv/.dev ## write deploy/grafana and deploy/prometheus anew from the catalogues
+	@$(BIN)/python -m lab.deploy_files
 
 down: ## stop everything the lab started
 	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; else echo "nothing is installed, so nothing runs"; fi

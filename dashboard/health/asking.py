@@ -39,9 +39,13 @@ def look(url: str) -> Facts | Failure:
         names, engines = facts.names_now(answers["names"])
         earlier = dict(zip(names, pool.map(lambda one: _earlier(url, one), names), strict=True))
     try:
+        targets = facts.targets(answers["targets"], now_s)
+        # Of one that does not answer everything is missing, which its error says better.
+        up = {target.instance for target in targets if target.up}
+        engines = {name: engine for name, engine in engines.items() if name in up}
         return Facts(
             facts.server(answers["build"], answers["runtime"], answers["tsdb"], answers["stored"]),
-            facts.targets(answers["targets"], now_s),
+            targets,
             facts.groups(answers["rules"]),
             names,
             earlier,

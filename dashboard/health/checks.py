@@ -108,7 +108,7 @@ def _metrics(facts: Facts) -> Check:
         if engine in ENGINES
     }
     if not lacking:
-        return Check(what, "look", t("no engine is scraped"))
+        return Check(what, "look", t("no engine answers"))
     several = {name: len(missing) for name, missing in lacking.items() if missing}
     if not several:
         return Check(what, "well", t("every one of the catalogue is there"))

@@ -154,7 +154,7 @@ def test_the_compose_file_is_one_by_its_specification_and_listens_here_only():
     strictly_read(text)
     wrong = (("restart:", "restrat:"), ("unless-stopped", "perhaps"))
     for right, other in wrong:
-        with pytest.raises(ValueError, match="restrat|perhaps"):
+        with pytest.raises(ValueError, match=r"restrat|perhaps"):
             strictly_read(text.replace(right, other))
     services = yaml.safe_load(text)["services"]
     assert set(services) == {"prometheus", "grafana"}

@@ -11,7 +11,7 @@ import yaml
 from eventually import eventually
 
 from measure import client_metrics, verdict
-from servers import paths, probe, supervisor
+from servers import knobs, paths, probe, supervisor
 from servers.catalog import ENGINES
 from servers.contract import Metric
 from servers.middleware import BUCKETS_S
@@ -100,6 +100,7 @@ def test_every_alert_fires_in_a_unit_test_and_says_what_and_where_to_read_on():
         assert alert["labels"]["severity"] in ("page", "ticket")
         assert set(alert["annotations"]) == {"summary", "description", "notebook"}
         assert all(len(words) > 10 for words in alert["annotations"].values())
+        assert (ROOT / alert["annotations"]["notebook"]).is_file()
 
 
 def test_the_load_tests_own_metrics_are_the_ones_measured():
@@ -202,3 +203,14 @@ def test_a_real_prometheus_takes_the_rules_with_the_thresholds_asked_for(lab_hom
 def test_other_objectives_are_refused_with_what_can_be():
     with pytest.raises(supervisor.ServerError, match=r"slo_objective=0\.5 cannot be"):
         supervisor.up("prometheus", settings={"slo_objective": 0.5}, say=quiet)
+
+
+def test_the_readmes_objectives_are_ones_that_can_be_asked_for():
+    readme = (ROOT / "README.md").read_text()
+    (line,) = re.findall(r"^    lab up prometheus (--set .*)$", readme, re.MULTILINE)
+    settings = knobs.parse(ENGINES["prometheus"], line.replace("--set", "").split())
+    asked = Objectives.of(settings)
+    assert (asked.ttft_s, asked.e2e_s, asked.share) == (0.3, 0.1, 0.999)
+    assert Objectives.of(knobs.complete(ENGINES["prometheus"], {})) == ASKED
+    assert "within 200 ms" in readme
+    assert "within 500 ms, each for 99% of the requests" in readme.replace("\n", " ")

@@ -17,6 +17,7 @@ from measure.store import RunInfo, list_runs
 from servers import instances
 
 REFRESH_S = 5.0
+_SKELETON_PX = 300
 
 
 def page() -> None:
@@ -34,7 +35,8 @@ def page() -> None:
 def show() -> None:
     """Everything, from Prometheus and from this machine."""
     url, said_by = address()
-    found = asking.look(url)
+    with st.skeleton(height=_SKELETON_PX):
+        found = asking.look(url)
     infos = list_runs(runs.root())
     local = checks.of_runs(infos, _free_bytes(runs.root()), str(runs.root()))
     if isinstance(found, Failure):

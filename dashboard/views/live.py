@@ -17,6 +17,7 @@ from dashboard.words import t
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 REFRESH_S = 3.0
+_SKELETON_PX = 300
 
 
 def page() -> None:
@@ -61,7 +62,8 @@ def show(span_name: str, quantile_name: str) -> None:
     """Everything that changes with time."""
     url, said_by = address()
     span = promql.Span.ending(time.time(), SPANS_S[span_name])
-    found = sources.discover(url, span)
+    with st.skeleton(height=_SKELETON_PX):
+        found = sources.discover(url, span)
     if isinstance(found, Failure):
         no_prometheus.show(found, said_by)
         return

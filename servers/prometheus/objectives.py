@@ -77,7 +77,7 @@ BURNS: Mapping[str, tuple[Burn, Burn]] = {
     "month": (Burn(3600, 300, 14.4), Burn(21600, 1800, 6.0)),
     "lab": (Burn(300, 60, 14.4), Burn(1800, 300, 6.0)),
 }
-"""Fast and slow. `month` is Google's (The Site Reliability Workbook, chapter 5, table 5-8): 2% of
+"""Fast and slow. `month` is Google's (The Site Reliability Workbook, chapter 5, method 6): 2% of
 the budget of 30 days in an hour, 5% in six hours. `lab` is the same for a budget of 60 hours, a
 workshop's: the long windows are a twelfth, the factors stay; the short ones hold a few scrapes."""
 

@@ -16,6 +16,7 @@ from servers.catalog import ENGINES
 from servers.contract import Metric
 from servers.middleware import BUCKETS_S
 from servers.prometheus import binary, objectives, rules
+from servers.prometheus.config import configuration
 from servers.prometheus.objectives import BURNS, Objectives
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,8 @@ def quiet(_: str) -> None:
 def promtool(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     binary.ensure()
     tool = binary.promtool()
-    assert tool is not None, "Prometheus came without promtool"
+    if tool is None:
+        pytest.skip("this Prometheus came without promtool (Debian 13 has a package of its own)")
     return subprocess.run([tool, *words], cwd=folder, capture_output=True, text=True)
 
 
@@ -52,6 +54,17 @@ def test_promtool_finds_no_fault_in_the_rules(tmp_path, windows):
     (tmp_path / "rules.yml").write_text(rules.text(ENGINES.values(), asked))
     checked = promtool(tmp_path, "check", "rules", "--lint-fatal", "rules.yml")
     assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.engine
+def test_promtool_finds_no_fault_in_the_configuration_with_them(tmp_path):
+    (tmp_path / "rules.yml").write_text(rules.text(ENGINES.values(), ASKED))
+    (tmp_path / "prometheus.yml").write_text(
+        configuration(str(tmp_path), str(tmp_path / "rules.yml"))
+    )
+    checked = promtool(tmp_path, "check", "config", "prometheus.yml")
+    assert checked.returncode == 0, checked.stderr
+    assert "rules found" in checked.stdout
 
 
 @pytest.mark.engine

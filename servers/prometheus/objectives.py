@@ -201,7 +201,7 @@ def selector(engine: Engine, metric: Metric) -> str:
 
 
 def le(bound: float) -> str:
-    """The matcher of a bucket, however the bound is written.
+    """The matcher of a bucket, however the bound is written. No bound is below 0.001.
 
     Prometheus 2 keeps what the engine wrote (`200`, `200.0`), 3 writes `200.0`; Triton writes
     0.086736 as `0.08673599999999999` and 0.069389 as `0.06938900000000001`.

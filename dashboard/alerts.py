@@ -65,9 +65,10 @@ def interpret(data: Any) -> list[Alert] | Failure:
     try:
         found = [_alert(one) for one in data["alerts"] if one["state"] in ("firing", "pending")]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = repr(error)
         return Failure(
             "unreadable",
-            t("Prometheus's list of alerts cannot be read ({error}).", error=repr(error)),
+            lambda: t("Prometheus's list of alerts cannot be read ({error}).", error=why),
         )
     return sorted(found, key=lambda one: (one.state, one.severity != "page", one.since_s, one.name))
 

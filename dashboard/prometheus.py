@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -45,14 +45,21 @@ class Series:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer, in the reader's language.
+    """Why there is no answer.
 
     `unreachable`: nothing listens there. `starting`: it reads its data back. `timeout`: it is too
     slow. `refused`: it did not like the question. `unreadable`: something else answers there.
+    `said` is a text, or what makes one: a failure is found in a thread that knows no reader, and
+    one that is remembered has readers of several languages.
     """
 
     kind: Literal["unreachable", "starting", "timeout", "refused", "unreadable"]
-    message: str
+    said: str | Callable[[], str]
+
+    @property
+    def message(self) -> str:
+        """Why, in the language of whoever reads it now."""
+        return self.said if isinstance(self.said, str) else self.said()
 
 
 Answer = tuple[Series, ...] | Failure
@@ -136,7 +143,7 @@ def _fetch(
     except httpx.TimeoutException:
         failure = Failure(
             "timeout",
-            t(
+            lambda: t(
                 "Prometheus at {url} did not answer within {seconds} s.",
                 url=url,
                 seconds=f"{TIMEOUT_S:g}",
@@ -146,9 +153,10 @@ def _fetch(
             _held[url] = _Held(failure, time.monotonic() + HOLD_S)
         return failure
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = str(error)
         return Failure(
             "unreachable",
-            t("Nothing answers as Prometheus at {url} ({error}).", url=url, error=error),
+            lambda: t("Nothing answers as Prometheus at {url} ({error}).", url=url, error=why),
         )
     return read(answer.status_code, answer.content, url)
 
@@ -158,13 +166,16 @@ def read(status: int, body: bytes, url: str) -> Any | Failure:
     if status == 503:
         return Failure(
             "starting",
-            t("Prometheus at {url} is starting or stopping: it answers no query yet.", url=url),
+            lambda: t(
+                "Prometheus at {url} is starting or stopping: it answers no query yet.", url=url
+            ),
         )
     try:
         content = httpx.Response(200, content=body).json()
         if content.get("status") == "error":
+            refusal = str(content.get("error"))
             return Failure(
-                "refused", t("Prometheus refused the query: {error}", error=content.get("error"))
+                "refused", lambda: t("Prometheus refused the query: {error}", error=refusal)
             )
         if status != 200:
             raise ValueError(f"HTTP {status}")
@@ -184,7 +195,7 @@ def series(data: Any, url: str) -> Answer:
 def _strange(url: str, why: str) -> Failure:
     return Failure(
         "unreadable",
-        t("What answers at {url} is not Prometheus's query API ({why}).", url=url, why=why),
+        lambda: t("What answers at {url} is not Prometheus's query API ({why}).", url=url, why=why),
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dashboard import prometheus, promql
@@ -98,23 +99,21 @@ def merge(
 def discover(url: str, span: promql.Span) -> list[Source] | Failure:
     """What ran during the span, newest facts first from Prometheus, then from this machine."""
     length = int(span.end_s - span.start_s)
-    seen = prometheus.query(
-        url,
+    expressions = (
         promql.by(
             "max",
             ["job", "instance", "engine", "title"],
             f"last_over_time({promql.selector('up')}[{length}s])",
         ),
-    )
-    up_now = prometheus.query(url, promql.selector("up"))
-    of_gpus = prometheus.query(
-        url,
+        promql.selector("up"),
         promql.by(
             "max",
             ["UUID", "gpu", "modelName", "Hostname"],
             f"last_over_time({promql.selector(PRESENT)}[{length}s])",
         ),
     )
+    with ThreadPoolExecutor(max_workers=len(expressions)) as pool:
+        seen, up_now, of_gpus = pool.map(lambda one: prometheus.query(url, one), expressions)
     if isinstance(seen, Failure):
         return seen
     if isinstance(up_now, Failure):

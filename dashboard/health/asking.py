@@ -54,11 +54,15 @@ def look(url: str) -> Facts | Failure:
             within_s,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = repr(error)
         return Failure(
             "unreadable",
-            t("What Prometheus at {url} says of itself is not understood ({why}).", url=url,
-              why=repr(error)),
-        )  # fmt: skip
+            lambda: t(
+                "What Prometheus at {url} says of itself is not understood ({why}).",
+                url=url,
+                why=why,
+            ),
+        )
 
 
 def _clock(url: str) -> tuple[float, float, float] | Failure:

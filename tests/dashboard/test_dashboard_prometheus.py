@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import prometheus
+from dashboard import prometheus, words
 from dashboard.prometheus import Failure
 
 
@@ -77,3 +77,16 @@ def test_the_address_comes_from_the_environment_first(
     assert prometheus.address() == ("http://far:1", "the variable SERVING_LAB_PROMETHEUS_URL")
     monkeypatch.delenv("SERVING_LAB_PROMETHEUS_URL")
     assert prometheus.address() == ("http://127.0.0.1:9090", "the default")
+
+
+def test_a_failure_is_told_in_the_language_of_who_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "_asked", lambda: "en")
+    failure = prometheus.query("http://127.0.0.1:9", "up")
+    assert isinstance(failure, Failure)
+    assert "Nothing answers as Prometheus" in failure.message
+    korean = {"Nothing answers as Prometheus at {url} ({error}).": "{url} {error} 없음"}
+    monkeypatch.setattr(words, "translations", lambda _: korean)
+    assert failure.message.endswith("없음")
+    assert "http://127.0.0.1:9" in failure.message

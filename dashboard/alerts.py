@@ -123,7 +123,7 @@ def render(alerts: Sequence[Alert], now_s: float, most: int = 6) -> str:
     if not alerts:
         return (
             '<div style="opacity:.72;font-size:.85em;text-align:right">'
-            f"{html.escape(t('Alerts'))}: {html.escape(headline(alerts))}</div>"
+            f"{html.escape(headline(alerts))}</div>"
         )
     rows = "".join(_row(one, now_s) for one in alerts[:most])
     rest = len(alerts) - most

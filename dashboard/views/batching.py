@@ -19,6 +19,7 @@ from measure.store import RunInfo, list_runs, open_run
 from measure.table import OPEN_LOOP_ONLY
 from servers.catalog import ENGINES
 
+_SKELETON_PX = 330
 LEVELS = ("p50", "p90", "p99")
 _TO_MAKE = """for users in 1 4 16; do
   lab run {first} --set {knob}=1  --users $users --duration 20s
@@ -187,8 +188,9 @@ def _over_time(chosen: tuple[str, ...]) -> None:
         st.info(t("Choose a run above, or several."))
         return
     found: dict[str, Timeline] = {}
-    for name in chosen:
-        timeline = _timeline(name, runs.fingerprint(runs.root() / name))
+    with st.skeleton(height=_SKELETON_PX):
+        loaded = {name: _timeline(name, runs.fingerprint(runs.root() / name)) for name in chosen}
+    for name, timeline in loaded.items():
         if isinstance(timeline, str):
             st.error(f"{_markdown(name)}: {text.markdown(timeline, 600)}")
         else:

@@ -36,6 +36,7 @@ from servers.catalog import ENGINES
 
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 REFRESH_S = 5.0
+_SKELETON_PX = 330
 COLUMNS = 3
 KV_PANELS = ("kv_cache_usage", "preemptions", "prefix_cache_hit_rate")
 GPU_PANELS = ("gpu_memory", "gpu_memory_util")
@@ -81,7 +82,8 @@ def page() -> None:
 def _now(length_s: int) -> None:
     url, said_by = address()
     span = promql.Span.ending(time.time(), length_s)
-    found = sources.discover(url, span)
+    with st.skeleton(height=_SKELETON_PX):
+        found = sources.discover(url, span)
     if isinstance(found, Failure):
         _no_prometheus(found, said_by)
         return
@@ -93,9 +95,10 @@ def _now(length_s: int) -> None:
         return
     chosen = _choose(engines)
     gpus = [source for source in found if source.kind == sources.GPU]
-    several = asking.read(url, span, chosen, asking.plans())
     wanted = [one for one in panels.PANELS if one.key in (*KV_PANELS, *GPU_PANELS)]
-    readings = panel_asking.read(url, span, [*chosen, *gpus], wanted)
+    with st.skeleton(height=_SKELETON_PX):
+        several = asking.read(url, span, chosen, asking.plans())
+        readings = panel_asking.read(url, span, [*chosen, *gpus], wanted)
     if isinstance(several, Failure):
         _no_prometheus(several, said_by)
         return
@@ -284,8 +287,9 @@ def _runs() -> None:
         st.info(t("Choose a run above, or several."))
         return
     kept: dict[str, tuple[Observed, KvActivity]] = {}
-    for name in chosen:
-        found = _of_run(name, runs.fingerprint(runs.root() / name))
+    with st.skeleton(height=_SKELETON_PX):
+        loaded = {name: _of_run(name, runs.fingerprint(runs.root() / name)) for name in chosen}
+    for name, found in loaded.items():
         if isinstance(found, str):
             st.error(f"{text.markdown(name)}: {text.markdown(found, 600)}")
         elif found is None or not found[0].held[0].size:

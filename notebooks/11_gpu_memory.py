@@ -100,7 +100,7 @@ kit.show(
 )
 
 # %%
-tables.beside([first, second]).T
+tables.beside([first, second]).set_index("").T
 
 # %% [markdown]
 # Which memory was measured, and what this cell says on another machine:
@@ -148,6 +148,10 @@ for one, more in zip((first, second), grown, strict=True):
     print(f"{one.name}: {more / 1e6:.0f} MB more at its peak than when the run began.")
 used, aside = first.kv_peak_bytes / 1e6, first.kv_bytes / 1e6
 print(f"Of vLLM's cache at most {used:.0f} MB of {aside:.0f} MB were in use.")
+
+# %% [markdown]
+# What grew at vLLM is no cache: that was there before. It is working memory of the first large
+# steps, which a program keeps once it has it. At Triton both are in it.
 
 # %% [markdown]
 # ### Was it foreseen?

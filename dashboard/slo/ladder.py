@@ -227,8 +227,8 @@ def _dot(
         error_y={"array": [above], "arrayminus": [below], "width": 3, "thickness": 1.2},
         mode="markers",
         marker={"color": line.colour, "size": 9, "symbol": _MARKERS.get(one.verdict, "x-open")},
-        hovertemplate=f"{text.figure(one.run_id)}<br>{load}: {words}<br>"
-        f"{text.figure(verdict)}<extra></extra>",
+        text=[f"{text.figure(one.run_id)}<br>{load}: {words}<br>{text.figure(verdict)}"],
+        hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         legendgroup=text.figure(one.ladder.name, 70),
     )

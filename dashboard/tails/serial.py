@@ -93,7 +93,7 @@ def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go
     for sample in samples:
         if not sample.values.size:
             continue
-        name = text.figure(sample.name)
+        name = sample.in_legend
         for number in dict.fromkeys((1, calls)):
             value, chance = chances(sample, number)
             many = number == calls
@@ -114,7 +114,7 @@ def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go
                     t("{calls} calls, above {value}", calls=number, value=units.show(one, unit))
                     for one in value.tolist()
                 ],
-                hovertemplate="%{y:.2%} · %{text}<extra>%{fullData.name}</extra>",
+                hovertemplate="%{y:.2%} · %{text}" + sample.on_hover,
             )
     made.update_layout(common(_HEIGHT, "chance"))
     made.update_layout(hovermode="closest")
@@ -151,7 +151,7 @@ def slowest_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> g
     made = go.Figure()
     most = max(100, calls)
     for sample in samples:
-        name = text.figure(sample.name)
+        name = sample.in_legend
         for place, (title, level) in enumerate(_SHOWN.items()):
             points = slowest_points(sample, level, most) if sample.values.size else []
             if not points:
@@ -178,7 +178,7 @@ def slowest_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> g
                     )
                     for n, value in points
                 ],
-                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+                hovertemplate="%{text}" + sample.on_hover,
             )
     made.add_vline(x=calls, line={"color": "rgba(128,128,128,0.8)", "dash": "dot"})
     made.update_layout(common(_HEIGHT, "slowest"))

@@ -120,12 +120,14 @@ def split(run: Run, metrics: Sequence[Metric], series: pa.Table | None) -> Split
     wait_s = float(latency.schedule_delay_s(counted)[known].mean())
     found: list[Piece] = []
     engine: Piece | None = None
+    inexact: list[str] = []
     if series is not None:
         names = _WHOLE_ANSWER if what == "e2e" else _FIRST_TOKEN
         pieces = [_piece(series, metrics, name, run.window) for name in names]
         found = [one for one in pieces if one]
-        ends = [_piece(series, metrics, name, run.window) for name in _ENDS[what]]
-        engine = next((one for one in ends if one and not math.isnan(one.mean_s)), None)
+        ends = [one for name in _ENDS[what] if (one := _piece(series, metrics, name, run.window))]
+        engine = next((one for one in ends if not math.isnan(one.mean_s)), None)
+        inexact = [one.name for one in (*ends, *found) if math.isnan(one.mean_s)]
     exact = [one for one in found if not math.isnan(one.mean_s)]
     parts = [Piece(WAIT, wait_s, float(known.sum())), *exact]
     inside = sum(one.mean_s for one in exact)
@@ -144,20 +146,19 @@ def split(run: Run, metrics: Sequence[Metric], series: pa.Table | None) -> Split
         tuple(parts),
         engine,
         tuple(name for name in _ASKED[what] if name not in have),
-        _note(metrics, series, found),
+        _note(metrics, series, inexact),
     )
 
 
-def _note(metrics: Sequence[Metric], series: pa.Table | None, found: Sequence[Piece]) -> str:
+def _note(metrics: Sequence[Metric], series: pa.Table | None, inexact: Sequence[str]) -> str:
     if not metrics:
         return t("the lab does not know its engine's metrics")
     if series is None:
         return t("no server_metrics.parquet was kept with this run")
-    made_up = [one.name for one in found if math.isnan(one.mean_s)]
-    if made_up:
+    if inexact:
         return t(
             "its engine makes the sum of {concepts} up from buckets, so there is no exact mean",
-            concepts=", ".join(made_up),
+            concepts=", ".join(inexact),
         )
     return ""
 
@@ -208,11 +209,14 @@ def _from_sums(
     return Piece(_SAME.get(metric.concept, metric.concept), mean_s, count) if count > 0 else None
 
 
-def figure(splits: Sequence[Split], dark: bool) -> go.Figure:
-    """A bar a run, piece after piece; what is below zero goes to the left."""
+def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go.Figure:
+    """A bar a run, piece after piece; what is below zero goes to the left.
+
+    `called` are short names of the runs, no two alike.
+    """
     made = go.Figure()
     colours = lines(dark)
-    names = [text.figure(one.run_id) for one in splits]
+    names = [text.figure(called[one.run_id]) for one in splits]
     for piece, title in titles().items():
         means = [
             next((part.mean_s for part in one.pieces if part.name == piece), None) for one in splits
@@ -248,14 +252,14 @@ def figure(splits: Sequence[Split], dark: bool) -> go.Figure:
     return made
 
 
-def table(splits: Sequence[Split]) -> pd.DataFrame:
+def table(splits: Sequence[Split], called: Mapping[str, str]) -> pd.DataFrame:
     """Means that add up, and beside them quantiles, which do not: bounds, exact at the client."""
     names = titles()
     rows = []
     for one in splits:
-        run = text.plain(one.run_id)
+        run = called[one.run_id]
         rows += [_row(run, names[piece.name], piece.mean_s, piece.bounds) for piece in one.pieces]
-        whole = called(one.what)
+        whole = title_of(one.what)
         total = t("{quantity} from schedule, client", quantity=whole)
         rows.append(_row(run, total, one.total_s, None))
         if one.engine:
@@ -284,7 +288,7 @@ def _row(
     }
 
 
-def called(what: str) -> str:
+def title_of(what: str) -> str:
     """What people call the time that is split."""
     return "TTFT" if what == "ttft" else "E2E"
 

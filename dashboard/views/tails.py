@@ -13,6 +13,7 @@ from dashboard.compare.tables import doubts
 from dashboard.quantities import Quantity, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun
+from dashboard.short_names import short
 from dashboard.tails import carry, heat, serial, split
 from dashboard.tails.heat import Heat
 from dashboard.tails.serial import Serial
@@ -72,11 +73,12 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
             )
         )
         return
-    samples = _samples(loaded, lines, what.key)
-    _main(samples, what, loaded)
+    names = [one.run_id for one in loaded]
+    called = dict(zip(names, short(names), strict=True))
+    _main(_samples(loaded, called, lines, what.key), what, loaded)
     _heatmaps(loaded, lines, what)
-    _split(loaded, dark)
-    _serial(loaded, lines, what)
+    _split(loaded, called, dark)
+    _serial(loaded, called, lines, what)
 
 
 def _quantity(loaded: Sequence[LoadedRun]) -> Quantity | None:
@@ -99,10 +101,14 @@ def _quantity(loaded: Sequence[LoadedRun]) -> Quantity | None:
     return known[str(key)]
 
 
-def _samples(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], key: str) -> list[Sample]:
-    return [
-        Sample(one.run_id, lines[one.run_id], one.values[key], one.effective[key]) for one in loaded
-    ]
+def _samples(
+    loaded: Sequence[LoadedRun], called: dict[str, str], lines: dict[str, theme.Line], key: str
+) -> list[Sample]:
+    found = []
+    for one in loaded:
+        name = one.run_id
+        found.append(Sample(name, lines[name], one.values[key], one.effective[key], called[name]))
+    return found
 
 
 def _main(samples: list[Sample], what: Quantity, loaded: Sequence[LoadedRun]) -> None:
@@ -153,7 +159,7 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
             chart(
                 heat.figure(cells, lines[name], what.unit, bounds),
                 f"heat-{place}",
-                name,
+                text.plain(name, 60),
                 help=t(
                     "Requests over the run's time: the darker a cell, the more values. Grey is "
                     "outside the window (warm-up, drain) and counts in no number. A red cross: "
@@ -163,14 +169,14 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
             )
 
 
-def _split(loaded: Sequence[LoadedRun], dark: bool) -> None:
+def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> None:
     st.subheader(t("Where the time went"), anchor=False)
     splits = [one for one in (_pieces(run.run_id, _seen(run), run) for run in loaded) if one]
     if not splits:
         st.caption(t("No request was answered."))
         return
     chart(
-        split.figure(splits, dark),
+        split.figure(splits, called, dark),
         "split",
         t("Mean {quantity} from schedule, in pieces", quantity=_split_of(splits)),
         help=t(
@@ -182,7 +188,7 @@ def _split(loaded: Sequence[LoadedRun], dark: bool) -> None:
         data=lambda: split.numbers(splits),
     )
     run_pages.remarks(split.remarks(splits))
-    run_pages.table(split.table(splits), _TABLE_HEIGHT if len(splits) > 2 else "auto")
+    run_pages.table(split.table(splits, called), _TABLE_HEIGHT if len(splits) > 2 else "auto")
     st.caption(
         t(
             "Means add up. The quantiles beside them do not: the engine's are the bounds of the "
@@ -193,10 +199,15 @@ def _split(loaded: Sequence[LoadedRun], dark: bool) -> None:
 
 
 def _split_of(splits: Sequence[Split]) -> str:
-    return " / ".join(dict.fromkeys(split.called(one.what) for one in splits))
+    return " / ".join(dict.fromkeys(split.title_of(one.what) for one in splits))
 
 
-def _serial(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Quantity) -> None:
+def _serial(
+    loaded: Sequence[LoadedRun],
+    called: dict[str, str],
+    lines: dict[str, theme.Line],
+    what: Quantity,
+) -> None:
     st.subheader(t("What several calls in a row make of it"), anchor=False)
     calls = int(
         st.number_input(
@@ -214,7 +225,7 @@ def _serial(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Qua
         what = next(
             one for one in of_runs(*(one.run.summary for one in loaded)) if one.key == "e2e_s"
         )
-    samples = _samples(loaded, lines, what.key)
+    samples = _samples(loaded, called, lines, what.key)
     left, right = st.columns(2)
     with left:
         chart(
@@ -244,8 +255,13 @@ def _serial(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Qua
             ),
             data=lambda: serial.slowest_numbers(samples, calls, what.unit),
         )
-    facts = [(one.run_id, _calls(one.run_id, _seen(one), what.key, calls, one)) for one in loaded]
-    run_pages.table(serial.table([(name, one) for name, one in facts if one], what.unit))
+    facts = [
+        (called[one.run_id], _calls(one.run_id, _seen(one), what.key, calls, one)) for one in loaded
+    ]
+    full = {brief: name for name, brief in called.items()}
+    run_pages.table(
+        serial.table([(name, one) for name, one in facts if one], what.unit), full_names=full
+    )
     st.caption(
         t(
             "Calls are drawn from the run's own requests, each independently of the others; the "

@@ -168,7 +168,7 @@ def test_a_residual_below_zero_is_shown_and_said(lab: Path) -> None:
     assert found is not None
     assert found.pieces[-1].mean_s < 0
     assert any("below zero" in remark for remark in split.remarks([found]))
-    assert min(split.figure([found], False).data[-1].x) < 0
+    assert min(split.figure([found], {"one": "one"}, False).data[-1].x) < 0
 
 
 def test_whole_answers_are_split_to_their_end(lab: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_table_has_bounds_of_the_engine_and_exact_quantiles_of_the_client(la
     one = _loaded(lab, records(300))
     found = split.split(one.run, [TTFT], _series(("x_ttft", 8.0, 100)))
     assert found is not None
-    table = split.table([found]).set_index("Piece")
+    table = split.table([found], {"one": "one"}).set_index("Piece")
     assert table.loc["TTFT, engine", "p50"] == "≤ 50 ms"
     assert table.loc["TTFT, engine", "p99"] == "50–500 ms"
     assert table.loc["TTFT, client", "p99"].endswith("ms")

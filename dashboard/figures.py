@@ -133,9 +133,11 @@ def clock_axis(start_s: float, end_s: float) -> dict[str, Any]:
 def stretches(marked: Sequence[Stretch], start_s: float, end_s: float) -> dict[str, Any]:
     """A layout's shapes and words for the stretches that fall into the range.
 
-    One that is too narrow for its name goes without: the name stands in the others' too.
+    One that is too narrow for its name goes without: the name stands in the legend. Names of
+    stretches at the same time stand below each other.
     """
     areas, words = [], []
+    named: list[float] = []
     for one in marked:
         left, right = max(one.start_s, start_s), min(one.end_s, end_s)
         if right <= left:
@@ -155,6 +157,8 @@ def stretches(marked: Sequence[Stretch], start_s: float, end_s: float) -> dict[s
             }
         )
         if right - left > 0.2 * (end_s - start_s):
+            row = sum(abs(left - other) < 0.4 * (end_s - start_s) for other in named)
+            named.append(left)
             words.append(
                 {
                     "text": text.figure(one.name, 24),
@@ -164,6 +168,7 @@ def stretches(marked: Sequence[Stretch], start_s: float, end_s: float) -> dict[s
                     "yref": "paper",
                     "xanchor": "left",
                     "yanchor": "top",
+                    "yshift": -12 * row,
                     "showarrow": False,
                     "font": {"size": 10, "color": one.line.colour},
                 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from dashboard import promql, tiles, units
 from dashboard.live.asking import title_of
-from dashboard.live.readings import PanelReadings, Reading, in_one_piece
+from dashboard.live.readings import PanelReadings, Reading, empty, in_one_piece
 from dashboard.sources import GPU, LOAD_TEST, Source
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Tile
@@ -48,6 +48,7 @@ _LOAD = (
     ("Loop lag", "client_loop_lag", None),
 )
 _OF_STREAMS = ("client_ttft", "client_tokens", "client_chunk_gap")
+_TTFT = ("ttft", "client_ttft")
 _RARE = ("e2e", "client_e2e")
 _KINDS = {LOAD_TEST: _LOAD, GPU: _GPU}
 
@@ -82,8 +83,13 @@ def _wanted(
 ) -> Sequence[tuple[str, str, float | None]]:
     """The facts that this source has numbers of, the most telling ones.
 
-    E2E stands where there is no TTFT, as where answers come in one piece.
+    E2E stands where there is no TTFT, as where answers come in one piece or none was streamed.
     """
+
+    def observed(*keys: str) -> bool:
+        several = [one for key in keys for one in by_key[key].by_source.get(source.name, ())]
+        return not all(empty(one) for one in several)
+
     facts = [
         fact
         for fact in _KINDS.get(source.kind, _ENGINE)
@@ -91,8 +97,10 @@ def _wanted(
     ]
     if source.is_load and in_one_piece(by_key, source.name):
         facts = [fact for fact in facts if fact[1] not in _OF_STREAMS]
-    if any(key in ("ttft", "client_ttft") for _, key, _ in facts):
-        facts = [fact for fact in facts if fact[1] not in _RARE]
+    whole = observed(*_RARE) and not observed(*_TTFT)
+    if any(key in _TTFT for _, key, _ in facts):
+        hidden = _TTFT if whole else _RARE
+        facts = [fact for fact in facts if fact[1] not in hidden]
     return facts[:_MOST]
 
 

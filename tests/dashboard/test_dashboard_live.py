@@ -97,6 +97,12 @@ def test_a_stretch_is_drawn_where_it_falls_into_the_range_and_named_where_there_
     assert [one["text"] for one in layout["annotations"]] == ["&lt;b&gt;load&lt;/b&gt;"]
 
 
+def test_names_of_load_tests_at_the_same_time_do_not_cover_each_other() -> None:
+    both = [Stretch(name, LINE, SPAN.start_s, SPAN.end_s) for name in ("one", "two")]
+    words = figures.stretches(both, SPAN.start_s, SPAN.end_s)["annotations"]
+    assert words[0]["yshift"] - words[1]["yshift"] >= words[0]["font"]["size"]
+
+
 def _readings(key: str, *several: Reading, source: str = "a") -> PanelReadings:
     return PanelReadings(panels.panel(key), {source: several}, ())
 
@@ -205,6 +211,14 @@ def test_a_classifier_s_load_is_not_called_ttft() -> None:
     assert "E2E p99" in shown
     streamed = _tile({"client_ttft": some, "client_e2e": some, "client_chunk_gap": some}, LOAD_TEST)
     assert "TTFT p99" in streamed
+
+
+def test_an_engine_that_only_classified_shows_its_e2e() -> None:
+    some = Reading("", "", (SPAN.end_s,), histograms=({0.1: 5.0, math.inf: 5.0},))
+    none = Reading("", "", (SPAN.end_s,), histograms=({0.1: 0.0, math.inf: 0.0},))
+    assert "TTFT" not in _tile({"ttft": none, "e2e": some}, "triton")
+    assert "TTFT p99" in _tile({"ttft": some, "e2e": some}, "triton")
+    assert "TTFT p99" in _tile({"ttft": none, "e2e": none}, "triton")
 
 
 def test_a_tile_leaves_out_what_its_engine_does_not_export() -> None:

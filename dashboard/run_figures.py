@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from dashboard.words import t
 from measure import quantiles
 from measure.quantiles import Floats
 
-POINTS = 2_000
+POINTS = 1_000
 FURTHEST_SURVIVAL = 0.001
 _HEIGHT = 310
 _TAIL_TICKS = {1.0: "p0", 0.5: "p50", 0.1: "p90", 0.05: "p95", 0.01: "p99", 0.001: "p99.9"}
@@ -73,7 +74,7 @@ def decimate(count: int, points: int = POINTS) -> np.ndarray:
 
 def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     """The empirical distribution: the share of requests at or below each value, exact."""
-    figure = go.Figure()
+    traces = []
     for sample in samples:
         count = sample.values.size
         if not count:
@@ -81,7 +82,7 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
         ranks = decimate(count)
         share = (ranks + 1) / count
         value = sample.values[ranks]
-        figure.add_scatter(
+        trace = _line(
             x=np.concatenate([value[:1], value]),
             y=np.concatenate([[0.0], share]),
             name=sample.in_legend,
@@ -90,11 +91,11 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             text=[units.show(x, unit) for x in (float(value[0]), *value.tolist())],
             hovertemplate="%{y:.1%} ≤ %{text}" + sample.on_hover,
         )
-    _run_style(figure, "ecdf")
-    figure.update_layout(hovermode="closest")
-    figure.update_yaxes(range=[0, 1.01], tickformat=".0%")
-    latency_axis(figure, "x", samples, unit)
-    return figure
+        traces.append(trace)
+    layout = common(_HEIGHT, "ecdf") | {"hovermode": "closest"}
+    layout["yaxis"] |= {"range": [0, 1.01], "tickformat": ".0%"}
+    layout["xaxis"] |= latency_ticks("x", samples, unit)
+    return go.Figure(data=traces, layout=layout)
 
 
 def values(samples: Sequence[Sample], unit: units.Unit) -> pd.DataFrame:
@@ -166,12 +167,12 @@ def _intervals(sample: Sample, survival: Sequence[float]) -> dict[float, tuple[f
 
 def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> go.Figure:
     """Latency against the percentile on a log-survival axis, to p99.9, with 95% intervals."""
-    figure = go.Figure()
+    traces = []
     for sample in samples:
         points = tail_points(sample)
         group = text.figure(sample.name)
         if points.interval_survival.size > 1:
-            figure.add_scatter(
+            band = _line(
                 x=np.concatenate([points.interval_survival, points.interval_survival[::-1]]),
                 y=np.concatenate([points.high, points.low[::-1]]),
                 fill="toself",
@@ -183,7 +184,8 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
                 legendgroup=group,
                 name=sample.in_legend,
             )
-        figure.add_scatter(
+            traces.append(band)
+        trace = _line(
             x=points.survival,
             y=points.value,
             name=sample.in_legend,
@@ -196,29 +198,32 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
             ],
             hovertemplate="%{text}" + sample.on_hover,
         )
-    _run_style(figure, "tail", height)
-    figure.update_layout(hovermode="closest")
-    figure.update_xaxes(
-        type="log",
-        range=[0, math.log10(FURTHEST_SURVIVAL) - 0.05],
-        tickvals=list(_TAIL_TICKS),
-        ticktext=list(_TAIL_TICKS.values()),
-        showgrid=True,
-    )
-    latency_axis(figure, "y", samples, unit)
-    return figure
+        traces.append(trace)
+    layout = common(height, "tail") | {"hovermode": "closest"}
+    layout["xaxis"] |= {
+        "type": "log",
+        "range": [0, math.log10(FURTHEST_SURVIVAL) - 0.05],
+        "tickvals": list(_TAIL_TICKS),
+        "ticktext": list(_TAIL_TICKS.values()),
+        "showgrid": True,
+    }
+    layout["yaxis"] |= latency_ticks("y", samples, unit)
+    return go.Figure(data=traces, layout=layout)
 
 
 def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     """Shares of the values over bins that all runs share, as outlines over areas."""
-    figure = go.Figure()
+    traces = []
+    layout = common(_HEIGHT, "distribution") | {"hovermode": "closest"}
+    layout["xaxis"] |= ticks(unit)
+    layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     present = [sample for sample in samples if sample.values.size]
     if present:
         edges, logarithmic = _bins(present)
         for sample in present:
             counts, _ = np.histogram(sample.values, edges)
             share = counts / sample.values.size
-            figure.add_scatter(
+            trace = _line(
                 x=np.repeat(edges, 2)[1:-1],
                 y=np.repeat(share, 2),
                 name=sample.in_legend,
@@ -229,13 +234,10 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
                 text=[units.show(x, unit) for x in np.repeat(edges, 2)[1:-1].tolist()],
                 hovertemplate="%{y:.1%} ≈ %{text}" + sample.on_hover,
             )
-    _run_style(figure, "distribution")
-    figure.update_layout(hovermode="closest")
-    figure.update_xaxes(**ticks(unit))
-    if present and logarithmic:
-        _logarithmic(figure, "x", float(edges[0]), float(edges[-1]), unit)
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
-    return figure
+            traces.append(trace)
+        if logarithmic:
+            layout["xaxis"] |= _logarithmic(float(edges[0]), float(edges[-1]), unit)
+    return go.Figure(data=traces, layout=layout)
 
 
 def over_time(
@@ -249,10 +251,10 @@ def over_time(
 
     `short` is what the legend calls the runs.
     """
-    figure = go.Figure()
+    traces = []
     for name, (time_s, rate) in rates.items():
         line = lines[name]
-        figure.add_scatter(
+        trace = _line(
             x=time_s,
             y=rate,
             name=text.figure((short or {}).get(name, name)),
@@ -261,20 +263,13 @@ def over_time(
             text=[units.show(value, unit) for value in rate.tolist()],
             hovertemplate="%{text}",
         )
+        traces.append(trace)
+    layout = common(_HEIGHT, "over_time")
+    layout["xaxis"] |= {"ticksuffix": " s"}
+    layout["yaxis"] |= {"rangemode": "tozero", **ticks(unit)}
     if warmup_s > 0:
-        figure.add_vrect(
-            x0=0,
-            x1=warmup_s,
-            fillcolor="rgba(128,128,128,0.14)",
-            line_width=0,
-            annotation_text=t("warm-up"),
-            annotation_position="bottom left",
-        )
-    _run_style(figure, "over_time")
-    figure.update_xaxes(ticksuffix=" s")
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_yaxes(**ticks(unit))
-    return figure
+        layout |= _shaded(warmup_s)
+    return go.Figure(data=traces, layout=layout)
 
 
 def rates(shown: Mapping[str, tuple[Floats, Floats]], unit: units.Unit) -> pd.DataFrame:
@@ -287,8 +282,20 @@ def rates(shown: Mapping[str, tuple[Floats, Floats]], unit: units.Unit) -> pd.Da
     return pd.DataFrame(rows, columns=["run", "time (seconds)", units.TITLES[unit]])
 
 
-def _run_style(figure: go.Figure, revision: str, height: int = _HEIGHT) -> None:
-    figure.update_layout(common(height, revision))
+def _line(**settings: Any) -> dict[str, Any]:
+    """A trace. A figure is made of all of them at once: each later change costs as much again."""
+    return {"type": "scatter", **settings}
+
+
+def _shaded(end_s: float) -> dict[str, Any]:
+    """The warm-up, from the run's start to `end_s`: a grey area with its name at its foot."""
+    place = {"xref": "x", "yref": "y domain"}
+    area = {"type": "rect", "x0": 0, "x1": end_s, "y0": 0, "y1": 1, "line": {"width": 0}}
+    words = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    return {
+        "shapes": [area | place | {"fillcolor": "rgba(128,128,128,0.14)"}],
+        "annotations": [words | place | {"text": t("warm-up")}],
+    }
 
 
 def _percent(level: float) -> str:
@@ -298,32 +305,37 @@ def _percent(level: float) -> str:
 def latency_axis(
     figure: go.Figure, which: str, samples: Sequence[Sample], unit: units.Unit
 ) -> None:
-    """Linear, or logarithmic where the runs are too far apart to share a linear axis.
+    """`latency_ticks` for a figure that is there already."""
+    figure.update_layout({f"{which}axis": latency_ticks(which, samples, unit)})
+
+
+def latency_ticks(which: str, samples: Sequence[Sample], unit: units.Unit) -> dict[str, Any]:
+    """An axis's settings: linear, or logarithmic where the runs are too far apart to share one.
 
     Zero is on it unless all values are so close together that it would hide what differs.
     """
-    update = figure.update_xaxes if which == "x" else figure.update_yaxes
+    settings: dict[str, Any] = {**ticks(unit)}
     values = [sample.values for sample in samples if sample.values.size]
-    update(**ticks(unit))
     if not values:
-        return
+        return settings
     low, high = min(float(v[0]) for v in values), max(float(v[-1]) for v in values)
     if _wide(values):
-        _logarithmic(figure, which, low, high, unit)
+        settings |= _logarithmic(low, high, unit)
     elif which == "x" and high > low:
         # A line on the frame would be half a line.
-        update(range=[0 if low < 0.4 * high else low - 0.02 * (high - low), 1.015 * high])
+        start = 0 if low < 0.4 * high else low - 0.02 * (high - low)
+        settings["range"] = [start, 1.015 * high]
     elif low < 0.4 * high:
-        update(rangemode="tozero")
+        settings["rangemode"] = "tozero"
+    return settings
 
 
-def _logarithmic(figure: go.Figure, which: str, low: float, high: float, unit: units.Unit) -> None:
+def _logarithmic(low: float, high: float, unit: units.Unit) -> dict[str, Any]:
     """A logarithmic axis with ticks at 1, 2 and 5: Plotly drops the unit of its own."""
-    update = figure.update_xaxes if which == "x" else figure.update_yaxes
     decades = range(math.floor(math.log10(low)) if low > 0 else -4, math.ceil(math.log10(high)) + 1)
     ticks = [figure * 10.0**decade for decade in decades for figure in (1, 2, 5)]
     words = [units.show(tick, unit) for tick in ticks]
-    update(type="log", showgrid=True, tickvals=ticks, ticktext=words)
+    return {"type": "log", "showgrid": True, "tickvals": ticks, "ticktext": words}
 
 
 def _wide(values: Sequence[Floats]) -> bool:

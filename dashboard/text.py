@@ -7,7 +7,12 @@ HTML in names and titles. Each has its own way to say "no".
 import re
 
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
+)
+# GitHub's Markdown makes links of these after it has taken the escapes away.
+_ADDRESS = re.compile(r"(?i)(?<=http)(?=://)|(?<=https)(?=://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@)")
+_JOINER = "\u2060"
 
 
 def plain(text: object, longest: int = 300) -> str:
@@ -17,8 +22,11 @@ def plain(text: object, longest: int = 300) -> str:
 
 
 def markdown(text: object, longest: int = 300) -> str:
-    """Text for a Markdown place: every punctuation mark escaped, so none of it means anything."""
-    return _MARKDOWN.sub(r"\\\1", plain(text, longest))
+    """Text for a Markdown place: every punctuation mark escaped, so none of it means anything.
+
+    What looks like an address would still become a link: there an unseen mark stands in between.
+    """
+    return _MARKDOWN.sub(r"\\\1", _ADDRESS.sub(_JOINER, plain(text, longest)))
 
 
 def figure(text: object, longest: int = 60) -> str:

@@ -1,5 +1,8 @@
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import browsing
 import pytest
 
 
@@ -10,3 +13,20 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SERVING_LAB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SERVING_LAB_PROMETHEUS_URL", "http://127.0.0.1:9")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for all browser tests."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        opened = browsing.chromium(playwright, sync_api.Error)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def looking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Dashboard]:
+    """One dashboard for all browser tests."""
+    with browsing.dashboard(tmp_path_factory.mktemp("dashboard")) as running:
+        yield running

@@ -1,146 +1,80 @@
-"""Both pages in a real browser, at the size of a projector, in light and dark."""
+"""All pages in a real browser: the sizes of a laptop and a projector, light and dark, any text."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import urllib.parse
 from typing import Any
 
-import httpx
 import pytest
-from dashboard_runs import HOSTILE, damage, records, write_run
+from browsing import SIZES, Dashboard, opened, pages, settle, sticks_out
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DONE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
-# Streamlit looks for its own address below the page's first; that it is not there is its answer.
-HARMLESS = ("_stcore/health", "_stcore/host-config")
+
+def _address(looking: Dashboard, name: str, runs: list[str]) -> str:
+    # The first page stands at the address without a name.
+    page = "" if name == pages()[0] else name
+    asked = "&".join(f"runs={urllib.parse.quote(run)}" for run in runs)
+    return f"{looking.url}/{page}?{asked}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = (shutil.which(n) for n in ("chromium", "chromium-browser", "google-chrome"))
-    program = next((path for path in found if path), None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        except sync_api.Error as error:
-            pytest.skip(
-                "no Chromium: none on PATH (chromium, chromium-browser, google-chrome), and "
-                f"playwright has none of its own ({str(error).splitlines()[0]})"
-            )
-        yield opened
-        opened.close()
+def _fits(page: Any) -> None:
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        settle(page)
+        assert sticks_out(page) == []
 
 
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a dashboard over two runs, one that goes on, and a damaged folder."""
-    folder = tmp_path_factory.mktemp("dashboard")
-    write_run(folder / "runs", "20260101-a", records(1500), name=HOSTILE)
-    write_run(folder / "runs", "20260102-b", records(1500, ttft_s=0.3, seed=2))
-    going_on = write_run(folder / "runs", "20260103-c", records(300, seed=3), finish=False)
-    damage(folder / "runs", "20260104-d")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "SERVING_LAB_HOME": str(folder / "home"),
-        "SERVING_LAB_RUNS": str(folder / "runs"),
-        "SERVING_LAB_PROMETHEUS_URL": "http://127.0.0.1:9",
-    }
-    argv = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", f"--server.port={port}"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process, folder / "log")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-        going_on.close()
+@pytest.mark.parametrize("name", pages())
+def test_an_empty_page_is_whole(browser: Any, looking: Dashboard, name: str) -> None:
+    looking.show("empty")
+    with opened(browser, _address(looking, name, []), color_scheme="dark") as (page, wrong):
+        _fits(page)
+        assert page.locator('[data-testid="stException"]').count() == 0
+        assert wrong == []
 
 
-def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/_stcore/health", trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
-
-
-def _elsewhere(url: str) -> list[str]:
-    """The complaint about a request that leaves this machine, if it is one."""
-    here = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
-    return [] if url.startswith(here) else [f"asked for {url}"]
-
-
-def _open(browser: Any, url: str, scheme: str) -> tuple[Any, list[str]]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-    wrong: list[str] = []
-
-    def console(message: Any) -> None:
-        place = message.location.get("url", "")
-        if message.type == "error" and not place.endswith(HARMLESS):
-            wrong.append(f"{message.text} ({place})")
-
-    page.on("console", console)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-    page.on("request", lambda request: wrong.extend(_elsewhere(request.url)))
-    page.goto(url)
-    page.wait_for_selector(DONE, timeout=60_000)
-    return page, wrong
+@pytest.mark.parametrize("name", pages())
+def test_no_text_harms_a_page_or_is_wider_than_it(
+    browser: Any, looking: Dashboard, name: str
+) -> None:
+    with opened(browser, _address(looking, name, looking.show("hostile"))) as (page, wrong):
+        _fits(page)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(
+            "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+            " === 'rgb(20, 23, 26)'"
+        )
+        settle(page)
+        assert page.locator('[data-testid="stException"]').count() == 0
+        # None of the texts became a picture, a formula, a colour, an icon, a link or a script.
+        for made in ('img[src="x"]', 'img[src*="a.b"]', ".katex", 'a[href*="a.b"]'):
+            assert page.locator(made).count() == 0, made
+        for word in ("zzred", "zzblue"):
+            assert page.get_by_text(word, exact=True).count() == 0
+        assert page.locator('[data-testid="stIconMaterial"]', has_text="home").count() == 0
+        assert page.locator(".stPlotlyChart:not([aria-label])").count() == 0
+        assert wrong == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    ("path", "figures", "words"),
-    [
-        ("/", 0, "lab up prometheus"),
-        ("/compare?runs=20260101-a,20260102-b", 5, "Settings that differ"),
-        ("/compare?runs=20260103-c", 5, "still goes on"),
-    ],
-)
-def test_a_page_opens_without_an_error(
-    browser: Any, dashboard: str, path: str, figures: int, words: str, scheme: str
+def test_compare_shows_its_first_figures_without_scrolling(
+    browser: Any, looking: Dashboard, scheme: str
 ) -> None:
-    page, wrong = _open(browser, dashboard + path, scheme)
-    sync_api.expect(page.get_by_text(words).first).to_be_visible(timeout=30_000)
-    sync_api.expect(page.locator(".js-plotly-plot")).to_have_count(figures, timeout=30_000)
-    assert page.locator('[data-testid="stException"]').count() == 0
-    root = "document.documentElement"
-    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
-    if figures:
+    looking.show("usual")
+    address = f"{looking.url}/compare?runs=20260101-a,20260102-b"
+    with opened(browser, address, color_scheme=scheme) as (page, wrong):
+        sync_api.expect(page.locator(".js-plotly-plot")).to_have_count(6, timeout=30_000)
+        sync_api.expect(page.get_by_text("max_num_seqs 16 → 1").first).to_be_visible()
+        sync_api.expect(page.get_by_text("Settings that differ").first).to_be_visible()
         box = page.locator(".js-plotly-plot").first.bounding_box()
-        assert box["y"] + box["height"] <= 800, "the first figure needs scrolling"
-    assert wrong == []
-    page.close()
+        assert box["y"] + box["height"] <= 800
+        assert sticks_out(page) == []
+        assert wrong == []
 
 
-def test_a_hostile_name_runs_nothing(browser: Any, dashboard: str) -> None:
-    page, wrong = _open(browser, f"{dashboard}/compare?runs=20260101-a", "light")
-    sync_api.expect(page.get_by_text("<script>alert(1)").first).to_be_visible(timeout=30_000)
-    assert page.locator('img[src="x"]').count() == 0
-    assert wrong == []
-    page.close()
+def test_a_run_that_goes_on_is_followed(browser: Any, looking: Dashboard) -> None:
+    looking.show("usual")
+    with opened(browser, f"{looking.url}/compare?runs=20260103-c") as (page, wrong):
+        sync_api.expect(page.get_by_text("still goes on").first).to_be_visible(timeout=30_000)
+        sync_api.expect(page.locator(".js-plotly-plot")).to_have_count(5, timeout=30_000)
+        assert wrong == []

@@ -25,6 +25,15 @@ def test_markdown_is_escaped_to_the_last_mark(value: str) -> None:
     assert not re.search(r"(?<!\\)[<\[*_`$!~#:]", re.sub(r"\\\\", "", shown))
 
 
+@pytest.mark.parametrize(
+    "words", ["see http://a.b", "HTTPS://a.b", "www.a.b", "write to x.y+z@a.b", "(http://a.b)"]
+)
+def test_no_address_is_left_that_markdown_makes_a_link_of(words: str) -> None:
+    shown = text.markdown(words).replace("\\", "")
+    assert not re.search(r"(?i)https?://|www\.|[-.\w+]@", shown)
+    assert shown.replace("\u2060", "") == words
+
+
 @given(st.text(), st.text(), st.text())
 def test_a_tile_holds_nothing_but_the_tile_s_own_tags(title: str, value: str, note: str) -> None:
     own = tiles.render([Tile("", "", Line("#000000", "solid"), [Fact("", "", "")])])

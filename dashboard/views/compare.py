@@ -14,7 +14,7 @@ from dashboard.compare.scatter import Axis, Called
 from dashboard.quantities import Quantity, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
-from dashboard.short_names import short
+from dashboard.short_names import LONGEST, short
 from dashboard.words import t
 from measure import compare, notes
 from measure.compare import Comparison, Distributions
@@ -29,6 +29,7 @@ from servers.catalog import ENGINES
 REFRESH_S = 3.0
 TABLE_HEIGHT = 420
 MOST_NAMES = 4
+LONGEST_NAMES = {1: 44, 2: 30}
 EFFECTS_OF = ("p50", "p99")
 Seen = tuple[tuple[str, runs.Fingerprint], ...]
 _TO_MAKE = """lab run {first} --users 4
@@ -87,9 +88,8 @@ def _called(loaded: Sequence[LoadedRun]) -> list[Called]:
     """The runs as figures and tables call and draw them."""
     names = [one.run_id for one in loaded]
     lines = theme.lines_for_runs(names, st.context.theme.type == "dark")
-    return [
-        Called(name, brief, lines[name]) for name, brief in zip(names, short(names), strict=True)
-    ]
+    brief = short(names, LONGEST_NAMES.get(len(names), LONGEST))
+    return [Called(name, cut, lines[name]) for name, cut in zip(names, brief, strict=True)]
 
 
 def _known(loaded: Sequence[LoadedRun]) -> list[Distributions]:

@@ -222,14 +222,16 @@ def _against(
     if st.session_state.get("baseline") not in names:
         of_address = st.query_params.get("baseline")
         st.session_state["baseline"] = of_address if of_address in names else names[0]
-    asked = st.selectbox(
-        t("Baseline"),
-        names,
-        format_func=lambda name: t("Baseline: {run}", run=text.plain(name)),
-        key="baseline",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    # Streamlit keeps a choice by its words: these must be the same in every language.
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+        st.markdown(t("Baseline"), width="content")
+        asked = st.selectbox(
+            t("Baseline"),
+            names,
+            key="baseline",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
     place = names.index(str(asked))
     if place:
         st.query_params["baseline"] = names[place]

@@ -1,39 +1,57 @@
 """The runs a page speaks of: chosen once, kept from page to page, and named in the address."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import streamlit as st
 
 from dashboard import runs, text
 from dashboard.compare import tables
-from dashboard.runs import Fingerprint, LoadedRun, Unreadable
+from dashboard.kept import Kept
+from dashboard.runs import LoadedRun, Unreadable
 from dashboard.words import t
+from measure import notes
+from measure.errors import MeasureError
 from measure.store import RunInfo
 
 MOST_RUNS = 8
+_AT_ONCE = 4
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
-def _load(path: str, seen: Fingerprint) -> LoadedRun | Unreadable:
-    """The run as it was when its files looked like `seen`."""
-    return runs.load(runs.root() / path)
+KEPT_BYTES = 400_000_000
+"""What the records of runs that were opened may take together: 2,000,000 records take no more."""
+_opened: Kept[LoadedRun | Unreadable] = Kept(
+    KEPT_BYTES, lambda one: one.size_bytes if isinstance(one, LoadedRun) else 0
+)
 
 
 def opened(names: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
     """These runs, and those of them that cannot be read."""
-    several = [_load(name, runs.fingerprint(runs.root() / name)) for name in names]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        several = list(pool.map(_open, names))
     return (
         [one for one in several if isinstance(one, LoadedRun)],
         [one for one in several if isinstance(one, Unreadable)],
     )
 
 
+def _open(name: str) -> LoadedRun | Unreadable:
+    """The run as its files look now."""
+    path = runs.root() / name
+    return _opened.get(str(path), runs.fingerprint(path), lambda: runs.load(path))
+
+
 def choose(infos: list[RunInfo], *, most: int = MOST_RUNS, first: int = 2) -> tuple[str, ...]:
     """Let the reader choose among the runs that can be read; the address says which at first.
+
+    Archived runs are offered only where the address or the reader names them.
 
     Without an address it is what an earlier page showed, else the `first` newest, the older one
     first. What the address asks for and cannot be shown is said.
     """
-    names = [info.run_id for info in infos if info.problem is None]
     asked = _asked({info.run_id for info in infos})
+    wanted = {*asked, *st.session_state.get("chosen_runs", ())}
+    readable = [info for info in infos if info.problem is None]
+    names = [info.run_id for info in readable if info.run_id in wanted or not _archived(info)]
     if "chosen_runs" not in st.session_state:
         found = [name for name in asked if name in names]
         st.session_state["chosen_runs"] = found or names[:first][::-1]
@@ -54,6 +72,14 @@ def choose(infos: list[RunInfo], *, most: int = MOST_RUNS, first: int = 2) -> tu
     st.query_params["runs"] = runs.to_query(picked)
     _missing(asked, infos)
     return tuple(picked)
+
+
+def _archived(info: RunInfo) -> bool:
+    """Whether somebody put it out of the way; what cannot be read is not."""
+    try:
+        return notes.read(info.path).archived
+    except MeasureError:
+        return False
 
 
 def _asked(known: set[str]) -> list[str]:

@@ -2,22 +2,24 @@
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from measure import latency, window
+from measure import latency, server_metrics, window
 from measure.errors import MeasureError
 from measure.quantiles import LEVELS, Floats, effective_counts
 from measure.rosetta import Line, definitions
+from measure.run_files import MANIFEST, REQUESTS, SUMMARY
 from measure.store import Run, open_run
 from measure.summary import QUANTITIES, sample
 from servers import paths
 
 ROOT_VARIABLE = "SERVING_LAB_RUNS"
+_FILES = (MANIFEST, SUMMARY, REQUESTS, server_metrics.FILE)
 _MOST_BINS = 80
 _BINS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
@@ -45,6 +47,11 @@ class LoadedRun:
         """The name of the run's folder: what links and figures call it."""
         return self.run.path.name
 
+    @property
+    def size_bytes(self) -> int:
+        """What its records and values take in memory."""
+        return self.run.records.nbytes + sum(values.nbytes for values in self.values.values())
+
     @cached_property
     def definitions(self) -> tuple[Line, ...]:
         """The run under other tools' definitions; seconds for a big run, so only when asked."""
@@ -65,9 +72,12 @@ def root() -> Path:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """What changes whenever a run's files do: names, sizes and times. Empty if it is gone."""
+    """What changes whenever a run's numbers do: names, sizes and times of the files they are in.
+
+    Notes that people write change none. Empty if the run is gone.
+    """
     found = []
-    for file in sorted([*path.glob("*.*"), *path.glob("shards/*")]):
+    for file in [*(path / name for name in _FILES), *sorted(path.glob("shards/*"))]:
         try:
             status = file.stat()
         except OSError:
@@ -89,12 +99,33 @@ def prepare(run: Run) -> LoadedRun:
     chosen, open_loop = run.counted, window.is_open_loop(run.manifest)
     values, effective = {}, {}
     for name in QUANTITIES:
-        found, request = sample(name, chosen, open_loop=open_loop)
-        in_order = found[~np.isnan(found)]
-        values[name] = np.sort(in_order)
-        counts = effective_counts(in_order, request)
-        effective[name] = {LEVELS[level]: worth for level, worth in counts.items() if worth}
+        found, _ = sample(name, chosen, open_loop=open_loop)
+        values[name] = np.sort(found[~np.isnan(found)])
+        effective[name] = _Worth(name, run)
     return LoadedRun(run, values, effective, token_rate(run), tokens_per_chunk(run))
+
+
+class _Worth(Mapping[float, int]):
+    """How many independent values a sample is worth, by level: worked out when first asked for."""
+
+    def __init__(self, quantity: str, run: Run) -> None:
+        self._quantity, self._run = quantity, run
+
+    @cached_property
+    def _counts(self) -> dict[float, int]:
+        open_loop = window.is_open_loop(self._run.manifest)
+        found, request = sample(self._quantity, self._run.counted, open_loop=open_loop)
+        counts = effective_counts(found[~np.isnan(found)], request)
+        return {LEVELS[level]: worth for level, worth in counts.items() if worth}
+
+    def __getitem__(self, level: float) -> int:
+        return self._counts[level]
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
 
 def token_rate(run: Run) -> tuple[Floats, Floats]:

@@ -22,6 +22,11 @@ def ask_language_of(source: Callable[[], str]) -> None:
     _asked = source
 
 
+def language() -> str:
+    """The code of the reader's language: part of the key where texts are kept in a cache."""
+    return _asked()
+
+
 def t(english: str, **values: object) -> str:
     """The text in the reader's language, its `{placeholders}` filled in with `values`.
 

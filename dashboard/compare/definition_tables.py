@@ -7,6 +7,7 @@ import pandas as pd
 from dashboard import units
 from dashboard.quantities import LEVEL_TITLES, quantity
 from dashboard.units import Unit
+from dashboard.words import t
 from measure.rosetta import Line, Reading
 
 OURS = "this lab"
@@ -55,7 +56,7 @@ def why(lines: Sequence[Line]) -> list[str]:
 
 def _cell(reading: Reading, unit: Unit) -> str:
     if reading.same:
-        return "same"
+        return t("same")
     shown = units.show(reading.value, unit)
     return f"≤ {shown}" if reading.at_most and reading.value is not None else shown
 

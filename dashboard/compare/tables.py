@@ -35,7 +35,10 @@ UNITS: dict[str, Unit] = {
 
 
 def title(info: RunInfo) -> str:
-    """A run in a list of choices: its folder, a name someone gave it, whether it is whole."""
+    """A run in a list of choices: its folder, a name someone gave it, whether it is whole.
+
+    Not translated: Streamlit keeps a choice by its words, which must be the same in every language.
+    """
     words = text.plain(info.run_id)
     if info.manifest and info.manifest["name"] not in (info.run_id, ""):
         words += f" ({text.plain(info.manifest['name'], 60)})"
@@ -46,15 +49,33 @@ def title(info: RunInfo) -> str:
     return words
 
 
+def verdict(of_client: str) -> str:
+    """The verdict on a client, in the reader's language; its reasons are the run's own words."""
+    known = {"valid": t("valid"), "suspect": t("suspect"), "invalid": t("invalid")}
+    return known.get(of_client, of_client)
+
+
 def doubts(run: Run) -> list[str]:
     """What to beware of in one run (of several, `Comparison.warnings` says it)."""
     found = []
     client = run.summary["client"]
     if client["verdict"] != "valid" and not run.running:
-        found.append(f"{run.path.name} is {client['verdict']}: {'; '.join(client['reasons'])}.")
+        found.append(
+            t(
+                "{run} is {verdict}: {reasons}.",
+                run=run.path.name,
+                verdict=verdict(str(client["verdict"])),
+                reasons="; ".join(client["reasons"]),
+            )
+        )
     if not run.finished:
-        state = "still goes on" if run.running else "was cut off"
-        found.append(f"{run.path.name} {state}: its numbers are of what had ended by then.")
+        found.append(
+            t("{run} still goes on: its numbers are of what had ended by then.", run=run.path.name)
+            if run.running
+            else t(
+                "{run} was cut off: its numbers are of what had ended by then.", run=run.path.name
+            )
+        )
     return found
 
 
@@ -163,14 +184,20 @@ def engine_numbers(
             notes.append(f"{run.path.name}: {error}")
             continue
         if lines is None:
-            notes.append(f"{run.path.name}: no server_metrics.parquet was kept with this run.")
+            notes.append(
+                t("{run}: no server_metrics.parquet was kept with this run.", run=run.path.name)
+            )
         elif not lines and not batches:
-            notes.append(f"{run.path.name}: its engine's series hold no histogram the lab knows.")
+            notes.append(
+                t("{run}: its engine's series hold no histogram the lab knows.", run=run.path.name)
+            )
         for line in lines or ():
             words = f"{line.title} {line.level}"
             rows.setdefault(words, {"": words}).update(_engine_cells(name, line))
         for title, mean in batches:
-            rows.setdefault(title, {"": title})[f"engine · {name}"] = f"mean {units.figures(mean)}"
+            rows.setdefault(title, {"": title})[t("engine · {run}", run=name)] = t(
+                "mean {value}", value=units.figures(mean)
+            )
     return pd.DataFrame(list(rows.values())).fillna(""), notes
 
 
@@ -198,8 +225,10 @@ def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:
     bounds = line.bounds
     words = units.between(bounds.lower, bounds.upper, "s") if bounds else "–"
     return {
-        f"engine · {name}": f"{words}  (mean {units.show(line.mean_s, 's')})",
-        f"client · {name}": units.show(line.client_s, "s") if line.client_s else "",
+        t("engine · {run}", run=name): t(
+            "{bounds}  (mean {value})", bounds=words, value=units.show(line.mean_s, "s")
+        ),
+        t("client · {run}", run=name): units.show(line.client_s, "s") if line.client_s else "",
     }
 
 

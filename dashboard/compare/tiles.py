@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard import tiles, units
+from dashboard.compare import tables
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.runs import LoadedRun
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Mark, Mood, Tile
+from dashboard.words import t
 from measure.arrival import in_words
 from measure.store import Run
 from measure.window import is_open_loop
@@ -41,23 +43,25 @@ def _tile(run: Run, name: str, line: Line) -> Tile:
 def _mark(run: Run) -> Mark:
     client = run.summary["client"]
     if run.running:
-        return Mark("running", "doubtful", "This run still goes on.")
+        return Mark(t("running"), "doubtful", t("This run still goes on."))
     verdict = str(client["verdict"])
-    reasons = "; ".join(client["reasons"]) or "nothing speaks against the client's numbers"
-    return Mark(verdict, _MOOD.get(verdict, "bad"), f"The client is {verdict}: {reasons}.")
+    word = tables.verdict(verdict)
+    reasons = "; ".join(client["reasons"]) or t("nothing speaks against the client's numbers")
+    words = t("The client is {verdict}: {reasons}.", verdict=word, reasons=reasons)
+    return Mark(word, _MOOD.get(verdict, "bad"), words)
 
 
 def _facts(run: Run) -> list[Fact]:
     summary = run.summary
     ttft = "ttft_from_schedule_s" if is_open_loop(run.manifest) else "ttft_s"
-    from_schedule = " (from schedule)" if ttft != "ttft_s" else ""
+    called = t("TTFT from schedule") if ttft != "ttft_s" else "TTFT"
     counts = summary["requests"]
     goodput = summary.get("goodput_rps")
-    tokens = [Fact("Tokens/s", units.figures_or_dash(summary["output_tokens_per_s"]))]
+    tokens = [Fact(t("Tokens/s"), units.figures_or_dash(summary["output_tokens_per_s"]))]
     if summary["itl_s"]["count"]:
         latencies = [
-            _latency(summary, ttft, "p50", "TTFT", f"TTFT{from_schedule}"),
-            _latency(summary, ttft, "p99", "TTFT", f"TTFT{from_schedule}"),
+            _latency(summary, ttft, "p50", "TTFT", called),
+            _latency(summary, ttft, "p99", "TTFT", called),
             _latency(summary, "itl_s", "p50", "ITL", "ITL"),
             _latency(summary, "itl_s", "p99", "ITL", "ITL"),
         ]
@@ -71,13 +75,23 @@ def _facts(run: Run) -> list[Fact]:
     return [
         *latencies,
         *tokens,
-        Fact("Requests/s", units.figures_or_dash(summary["achieved_rps"]), "Sent, in the window."),
         Fact(
-            "Goodput/s",
-            units.figures_or_dash(goodput),
-            "Requests per second that met every SLO." if goodput is not None else "No SLO given.",
+            t("Requests/s"),
+            units.figures_or_dash(summary["achieved_rps"]),
+            t("Sent, in the window."),
         ),
-        Fact("Failed", f"{counts['failed']:,}", f"Of {counts['total']:,} requests."),
+        Fact(
+            t("Goodput/s"),
+            units.figures_or_dash(goodput),
+            t("Requests per second that met every SLO.")
+            if goodput is not None
+            else t("No SLO given."),
+        ),
+        Fact(
+            t("Failed"),
+            f"{counts['failed']:,}",
+            t("Of {count} requests.", count=f"{counts['total']:,}"),
+        ),
     ]
 
 
@@ -86,7 +100,10 @@ def _latency(summary: Mapping[str, Any], key: str, level: str, short: str, long:
     pair = facts["ci95"].get(level)
     words = f"{long} {LEVEL_TITLES.get(level, level)}"
     if pair:
-        words += f", 95% interval {units.show(pair[0], 's')} to {units.show(pair[1], 's')}"
-    return Fact(
-        f"{short} {LEVEL_TITLES.get(level, level)}", units.show(facts[level], "s"), words + "."
-    )
+        words = t(
+            "{quantile}, 95% interval {low} to {high}",
+            quantile=words,
+            low=units.show(pair[0], "s"),
+            high=units.show(pair[1], "s"),
+        )
+    return Fact(f"{short} {LEVEL_TITLES.get(level, level)}", units.show(facts[level], "s"), words)

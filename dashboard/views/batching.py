@@ -13,7 +13,7 @@ from dashboard.batching.timelines import Drawn, Timeline
 from dashboard.batching.tradeoff import Axes, Tradeoff
 from dashboard.chart import chart
 from dashboard.runs import Fingerprint
-from dashboard.words import t
+from dashboard.words import language, t
 from measure.errors import MeasureError
 from measure.store import RunInfo, list_runs, open_run
 from measure.table import OPEN_LOOP_ONLY
@@ -175,7 +175,7 @@ def _front(placed: Tradeoff) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _timeline(path: str, seen: Fingerprint) -> Timeline | str:
+def _timeline(path: str, seen: Fingerprint, language: str) -> Timeline | str:
     """What the run did over its time, or why that cannot be read."""
     try:
         return timelines.of_run(open_run(runs.root() / path), ENGINES)
@@ -189,7 +189,10 @@ def _over_time(chosen: tuple[str, ...]) -> None:
         return
     found: dict[str, Timeline] = {}
     with st.skeleton(height=_SKELETON_PX):
-        loaded = {name: _timeline(name, runs.fingerprint(runs.root() / name)) for name in chosen}
+        loaded = {
+            name: _timeline(name, runs.fingerprint(runs.root() / name), language())
+            for name in chosen
+        }
     for name, timeline in loaded.items():
         if isinstance(timeline, str):
             st.error(f"{_markdown(name)}: {text.markdown(timeline, 600)}")

@@ -15,7 +15,7 @@ from dashboard.quantities import Quantity, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
 from dashboard.short_names import LONGEST, short
-from dashboard.words import t
+from dashboard.words import language, t
 from measure import compare, notes
 from measure.compare import Comparison, Distributions
 from measure.distribution import Distribution
@@ -409,7 +409,8 @@ def _narrow(figure: go.Figure, called: Sequence[Called]) -> go.Figure:
 
 def _engine_side(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
     st.subheader(t("The engine's own numbers beside the client's"), anchor=False)
-    shown, remarks = _engine_numbers(_seen(loaded), tuple(one.short for one in called), loaded)
+    names = tuple(one.short for one in called)
+    shown, remarks = _engine_numbers(_seen(loaded), names, language(), loaded)
     if not shown.empty:
         run_pages.table(shown)
         st.caption(t(engine_side.NOTE))
@@ -421,6 +422,7 @@ def _engine_side(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
 def _engine_numbers(
     seen: Seen,
     names: tuple[str, ...],
+    language: str,
     _loaded: Sequence[LoadedRun],
 ) -> tuple[pd.DataFrame, list[str]]:
     return tables.engine_numbers([one.run for one in _loaded], names, ENGINES)

@@ -18,7 +18,7 @@ from dashboard.tails import carry, heat, serial, split
 from dashboard.tails.heat import Heat
 from dashboard.tails.serial import Serial
 from dashboard.tails.split import Split
-from dashboard.words import t
+from dashboard.words import language, t
 from measure.quantiles import Floats
 from measure.store import list_runs
 from measure.summary import sample
@@ -171,7 +171,8 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
 
 def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> None:
     st.subheader(t("Where the time went"), anchor=False)
-    splits = [one for one in (_pieces(run.run_id, _seen(run), run) for run in loaded) if one]
+    found = [_pieces(run.run_id, _seen(run), language(), run) for run in loaded]
+    splits = [one for one in found if one]
     if not splits:
         st.caption(t("No request was answered."))
         return
@@ -282,7 +283,7 @@ def _heat(name: str, seen: Fingerprint, key: str, _one: LoadedRun) -> Heat | Non
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _pieces(name: str, seen: Fingerprint, _one: LoadedRun) -> Split | None:
+def _pieces(name: str, seen: Fingerprint, language: str, _one: LoadedRun) -> Split | None:
     engine = ENGINES.get(str(_one.run.manifest["engine"].get("name")))
     return split.split(_one.run, engine.metrics if engine else (), _one.run.server_metrics)
 

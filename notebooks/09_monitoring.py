@@ -205,11 +205,11 @@ readings = monitoring.read_buckets(exact, histograms, (0.5, 0.9, 0.99), span.end
 monitoring.readings_table(readings)
 
 # %% [markdown]
-# With vLLM's bounds everything that is quick lies in the first bucket, from nothing to 0.32 s. Where
-# all of it does, the "median" is half of that bound and the "p99" 99% of it: **they are made of the bucket and hold
-# nothing of your server.** They would not move if it got ten times faster. So the lab starts vLLM
-# with finer bounds (`--custom-histogram-buckets`), and its dashboard shows the bucket, never a
-# number inside it.
+# With vLLM's bounds everything that is quick lies in the first bucket, from nothing to 0.32 s.
+# Where all of it does, the "median" is half of that bound and the "p99" 99% of it: **they are made
+# of the bucket and hold nothing of your server.** They would not move if it got ten times faster.
+# So the lab starts vLLM with finer bounds (`--custom-histogram-buckets`), and its dashboard shows
+# the bucket, never a number inside it.
 #
 # Fine buckets are off as well, by at most the bucket's width. And there is a second difference:
 # the server's clock starts when *it* sees the request, the client's when it was sent. Sum and

@@ -68,11 +68,13 @@ Answer = tuple[Series, ...] | Failure
 def address() -> tuple[str, str]:
     """Where Prometheus should be, and who says so: environment, running instance, or default."""
     if url := os.environ.get(URL_VARIABLE):
-        return url.rstrip("/"), f"the variable {URL_VARIABLE}"
+        return url.rstrip("/"), t("the variable {name}", name=URL_VARIABLE)
     for instance in instances.all_instances():
         if instance.name == "prometheus" and instances.alive(instance):
-            return instance.base_url.rstrip("/"), "the running instance prometheus"
-    return DEFAULT_URL, "the default"
+            return instance.base_url.rstrip("/"), t(
+                "the running instance {name}", name="prometheus"
+            )
+    return DEFAULT_URL, t("the default")
 
 
 def query_range(url: str, expression: str, span: Span) -> Answer:

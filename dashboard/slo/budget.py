@@ -147,7 +147,7 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
         (sum(one.missed.values()) / one.finished for _, one in runs if one.finished), default=0
     )
     made.update_xaxes(tickformat=".0%", showgrid=True, range=[0, max(most * 1.03, 0.01)])
-    made.update_yaxes(autorange="reversed", showgrid=False)
+    made.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return made
 
 

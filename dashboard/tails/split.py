@@ -248,7 +248,8 @@ def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go
         legend={"traceorder": "normal"},
     )
     made.update_xaxes(**ticks("s"), showgrid=True, zeroline=True)
-    made.update_yaxes(autorange="reversed", showgrid=False)
+    # A short name may be digits only, and is no number for that.
+    made.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return made
 
 

@@ -150,6 +150,7 @@ def test_each_bad_request_is_in_one_bar(lab: Path) -> None:
     one = _read(lab, "a")
     found = one.held_against(SLO)
     figure = budget.missed_figure([("a", found)], False)
+    assert figure.layout.yaxis.type == "category"
     assert {trace.name for trace in figure.data} == {"failed", "TTFT", "ITL", "TTFT + ITL"}
     shares = sum(trace.x[0] for trace in figure.data)
     assert shares == pytest.approx(1 - found.good / found.finished)

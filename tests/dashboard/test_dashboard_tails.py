@@ -171,6 +171,13 @@ def test_a_residual_below_zero_is_shown_and_said(lab: Path) -> None:
     assert min(split.figure([found], {"one": "one"}, False).data[-1].x) < 0
 
 
+def test_a_short_name_of_digits_is_a_name_and_no_number(lab: Path) -> None:
+    found = split.split(_loaded(lab, records(300)).run, [TTFT], _series(("x_ttft", 100.0, 100)))
+    assert found is not None
+    figure = split.figure([found], {"one": "065702"}, False)
+    assert (figure.data[0].y[0], figure.layout.yaxis.type) == ("065702", "category")
+
+
 def test_whole_answers_are_split_to_their_end(lab: Path) -> None:
     one = _loaded(lab, _whole(300))
     found = split.split(one.run, [E2E, QUEUE], _series(("x_e2e", 8.0, 100), ("x_queue", 1.0, 100)))

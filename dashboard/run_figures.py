@@ -18,7 +18,7 @@ from measure.quantiles import Floats
 
 POINTS = 1_000
 FURTHEST_SURVIVAL = 0.001
-_HEIGHT = 310
+_HEIGHT = 296
 _TAIL_TICKS = {1.0: "p0", 0.5: "p50", 0.1: "p90", 0.05: "p95", 0.01: "p99", 0.001: "p99.9"}
 
 

@@ -74,7 +74,8 @@ def _tile(
         _fact(t(label), by_key[key], quantile, source, span)
         for label, key, quantile in _wanted(source, by_key)
     ]
-    words = [title_of(source), source.state, source.about]
+    state = t(source.state) if source.state else ""
+    words = [t("load test") if source.is_load else title_of(source), state, source.about]
     return Tile(source.name, " · ".join(word for word in words if word), line, facts)
 
 

@@ -317,7 +317,7 @@ def _scatter(loaded: Sequence[LoadedRun], comparison: Comparison, called: Sequen
         known[_axis(column, label, key, known, default)]
         for column, label, key, default in (
             (left, t("Across"), "x", across),
-            (right, t("Up"), "y", up),
+            (right, t("Upwards"), "y", up),
         )
     )
     chart(

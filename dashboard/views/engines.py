@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import runs, text
 from dashboard.engines import catalogue
 from dashboard.store import listing
-from dashboard.words import t
+from dashboard.words import language, t
 from servers.catalog import ENGINES
 from servers.contract import Engine
 
@@ -45,10 +45,18 @@ def _found(query: str) -> None:
         st.info(t("No engine has a knob or a metric of that kind."), icon=":material/search_off:")
         return
     st.caption(t("{count} knobs and metrics", count=len(hits)))
+    _in_english()
     _table(catalogue.hits_table(hits))
 
 
+def _in_english() -> None:
+    """What the engines' folders say of them is their documentation, which is not translated."""
+    if language() != "en":
+        st.caption(t("What engines say of themselves, their knobs and metrics is in English."))
+
+
 def _all() -> None:
+    _in_english()
     _table(catalogue.overview(ENGINES.values()))
     st.caption(t("Choose one above to see its knobs, its metrics and what of it runs."))
 
@@ -56,6 +64,7 @@ def _all() -> None:
 def _one(engine: Engine) -> None:
     st.subheader(text.markdown(engine.title), anchor=False)
     st.markdown(text.markdown(engine.summary, 600))
+    _in_english()
     facts, taught = st.columns(2, gap="large")
     with facts:
         _facts(engine)

@@ -57,7 +57,7 @@ def test_a_copied_link_shows_the_same_view_in_another_browser(
         page.locator(".st-key-metric").get_by_text("ITL", exact=True).click()
         settle(page)
         _choose(page, "Across", "TTFT p50")
-        _choose(page, "Up", "E2E p99")
+        _choose(page, "Upwards", "E2E p99")
         _choose(page, "Baseline", BOTH[1])
         page.locator(".st-key-lang").get_by_text(words.LANGUAGES["ko"]).click()
         page.wait_for_url(re.compile("lang=ko"))

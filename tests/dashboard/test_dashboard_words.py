@@ -52,6 +52,7 @@ CATALOGUES = {
     "panel.title": {one.title for one in panels.PANELS},
     "panel.help": {one.help for one in panels.PANELS},
     "what": {plan.WEIGHTS, plan.KV_CACHE, plan.OVERHEAD, plan.ACTIVATIONS},
+    "source.state": {"runs", "starts", "stopped", "ended", "does not answer"},
     "engine_side.AT_END": {engine_side.AT_END},
     "engine_side.NOTE": {engine_side.NOTE},
     "definition_tables.NOTE": {definition_tables.NOTE},
@@ -132,6 +133,20 @@ def test_a_text_that_is_no_literal_stands_in_a_catalogue() -> None:
         if literals(call.args[0]) is None and ast.unparse(call.args[0]) not in known
     }
     assert strange == {}, "a translator finds only literal texts, and the catalogues named here"
+
+
+def test_the_states_of_sources_are_those_that_are_translated() -> None:
+    for state in CATALOGUES["source.state"]:
+        assert f'"{state}"' in (DASHBOARD / "sources.py").read_text(encoding="utf-8")
+
+
+def test_the_engines_page_says_in_korean_what_stays_english(lab: Path) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params |= {"lang": "ko", "engine": "vllm"}
+    app.switch_page("views/engines.py").run()
+    assert words.translations("ko")[
+        "What engines say of themselves, their knobs and metrics is in English."
+    ] in _shown(app)
 
 
 def test_what_engines_say_of_themselves_stays_english() -> None:

@@ -98,12 +98,13 @@ def autocovariances(centred: npt.NDArray[np.float64], lags: int) -> npt.NDArray[
     milliseconds and no memory to speak of, however many lags.
     """
     piece = _PIECE
-    while piece >= 4 * max(centred.size + lags, 2):
+    while piece // 2 >= max(centred.size + lags, 2):
         piece //= 2
     step = piece - lags
     spectrum = np.zeros(piece // 2 + 1, dtype=np.complex128)
     for start in range(0, centred.size, step):
         here = np.fft.rfft(centred[start : start + step], piece)
-        with_next = np.fft.rfft(centred[start : start + piece], piece)
+        last = start + step >= centred.size
+        with_next = here if last else np.fft.rfft(centred[start : start + piece], piece)
         spectrum += np.conj(here) * with_next
     return np.asarray(np.fft.irfft(spectrum, piece)[:lags], dtype=np.float64)

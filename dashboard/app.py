@@ -10,7 +10,7 @@ _ROOT = str(Path(__file__).resolve().parent.parent)
 if _ROOT not in sys.path:
     sys.path.append(_ROOT)
 
-from dashboard import words  # noqa: E402
+from dashboard import early, words  # noqa: E402
 from dashboard.words import t  # noqa: E402
 
 # An icon of our own: Streamlit would fetch one of its set from the internet.
@@ -23,6 +23,7 @@ st.html(
     """<style>
     .stElementContainer{opacity:1!important;transition:none!important}
     .st-key-language{position:fixed;top:.7rem;right:3.5rem;width:auto!important;z-index:999991}
+    .st-key-early{position:absolute}
     .st-key-language button{padding:0 .5rem;min-height:1.7rem}
     [class*="st-key-menu-"] [data-testid="stIconMaterial"]{display:none}
     </style>"""
@@ -66,6 +67,8 @@ def _language() -> None:
 
 
 _language()
+with st.container(key="early"):
+    st.html(early.script(), unsafe_allow_javascript=True)
 st.navigation(
     [
         st.Page(

@@ -23,6 +23,9 @@ _opened: Kept[LoadedRun | Unreadable] = Kept(
     KEPT_BYTES, lambda one: one.size_bytes if isinstance(one, LoadedRun) else 0
 )
 
+# One after the other: a reader who waits for another page comes first.
+_ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runs-ahead")
+
 
 def opened(names: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
     """These runs, and those of them that cannot be read."""
@@ -32,6 +35,21 @@ def opened(names: tuple[str, ...]) -> tuple[list[LoadedRun], list[Unreadable]]:
         [one for one in several if isinstance(one, LoadedRun)],
         [one for one in several if isinstance(one, Unreadable)],
     )
+
+
+def ahead(names: tuple[str, ...]) -> None:
+    """Open these runs while the reader looks at something else: they are likely to be next."""
+    for name in names:
+        path = runs.root() / name
+        if not _opened.holds(str(path), runs.fingerprint(path)):
+            _ahead.submit(_open_whole, name)
+
+
+def _open_whole(name: str) -> None:
+    one = _open(name)
+    if isinstance(one, LoadedRun):
+        for worth in one.effective.values():
+            len(worth)
 
 
 def _open(name: str) -> LoadedRun | Unreadable:

@@ -46,6 +46,12 @@ class Kept(Generic[T]):
         self._make_room()
         return value
 
+    def holds(self, name: str, stamp: Hashable) -> bool:
+        """Whether it is there, with this stamp."""
+        with self._lock:
+            slot = self._slots.get(name)
+            return slot is not None and slot.value is not None and slot.stamp == stamp
+
     @property
     def total_bytes(self) -> int:
         """What everything that is kept takes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import runs, text
+from dashboard import chosen_runs, runs, text
 from dashboard.store import acts, listing, popovers
 from dashboard.store.listing import Entry
 from dashboard.words import t
@@ -37,6 +37,9 @@ def page() -> None:
         st.info(t("No run matches. Take a word or a filter away."), icon=":material/search_off:")
     with above:
         _acts(root, picked)
+    readable = tuple(entry.run_id for entry in picked if entry.state == "finished")
+    if len(readable) <= MOST_COMPARED:
+        chosen_runs.ahead(readable)
     if len(picked) == 1:
         _details(picked[0])
     _damaged([entry for entry in shown if entry.problem])

@@ -15,6 +15,9 @@ def test_a_thing_is_made_once_while_its_stamp_stays() -> None:
     for stamp in (1, 1, 2):
         kept.get("a", stamp, lambda: made.append("a") or "a" * 10)  # type: ignore[func-returns-value]
     assert len(made) == 2
+    assert kept.holds("a", 2)
+    assert not kept.holds("a", 1)
+    assert not kept.holds("b", 2)
     assert kept.total_bytes == 10
 
 

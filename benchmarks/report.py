@@ -58,12 +58,17 @@ def markdown(
 
 def write(text: str, results: Sequence[Result], stamped: dict[str, object]) -> None:
     """Put the tables into the README, between its marks, and all results beside it."""
-    readme = README.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
-    filled = pattern.sub(lambda _: f"{_BEGIN}\n\n{text}\n\n{_END}", readme, count=1)
-    write_atomically(README, filled)
+    fill(_BEGIN, _END, text)
     document = {**stamped, "results": [asdict(result) for result in results]}
     write_atomically(FIGURES, json.dumps(document, indent=1) + "\n")
+
+
+def fill(begin: str, end: str, text: str) -> None:
+    """Put figures into the README, between two marks of it."""
+    readme = README.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    filled = pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", readme, count=1)
+    write_atomically(README, filled)
 
 
 def _version(tool: Tool) -> str | None:

@@ -17,8 +17,8 @@ MOST_RUNS = 8
 _AT_ONCE = 4
 
 
-KEPT_BYTES = 400_000_000
-"""What the records of runs that were opened may take together: 2,000,000 records take no more."""
+KEPT_BYTES = 250_000_000
+"""What runs that were opened may take together: some 400,000 records of 30 chunks."""
 _opened: Kept[LoadedRun | Unreadable] = Kept(
     KEPT_BYTES, lambda one: one.size_bytes if isinstance(one, LoadedRun) else 0
 )

@@ -283,7 +283,12 @@ def rates(shown: Mapping[str, tuple[Floats, Floats]], unit: units.Unit) -> pd.Da
 
 
 def _line(**settings: Any) -> dict[str, Any]:
-    """A trace. A figure is made of all of them at once: each later change costs as much again."""
+    """A trace. A figure is made of all of them at once: each later change costs as much again.
+
+    Its texts go in as an array: Plotly looks at every item of a list.
+    """
+    if "text" in settings:
+        settings["text"] = np.array(settings["text"], dtype=object)
     return {"type": "scatter", **settings}
 
 

@@ -37,7 +37,7 @@ _BEGIN, _END = "<!-- dashboard: written by benchmarks.dashboard -->", "<!-- end 
 _PATIENCE_MS = 60_000
 # Longer than a reader takes from seeing a page to pressing something on it.
 _LOOKING_S = 2.0
-_LIST = '[data-testid="stDataFrame"] canvas'
+_LIST = 'body:has(.st-key-q) [data-testid="stDataFrame"] canvas'
 _FIGURE = ".js-plotly-plot .main-svg"
 _USABLE = """shows => {
     const found = document.querySelector(shows);

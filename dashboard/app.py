@@ -23,7 +23,7 @@ st.html(
     """<style>
     .stElementContainer{opacity:1!important;transition:none!important}
     .st-key-language{position:fixed;top:.7rem;right:3.5rem;width:auto!important;z-index:999991}
-    .st-key-early{position:absolute}
+    .st-key-early{display:none}
     .st-key-language button{padding:0 .5rem;min-height:1.7rem}
     [class*="st-key-menu-"] [data-testid="stIconMaterial"]{display:none}
     </style>"""

@@ -15,9 +15,13 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One Chromium for all browser tests."""
+    """One Chromium for the browser tests of a file.
+
+    Not for the session: playwright holds an event loop in this thread as long as it is open, and
+    every `asyncio.run` of a later file of the same process would be refused.
+    """
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         opened = browsing.chromium(playwright, sync_api.Error)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from dashboard import engine_side, text, units
+from dashboard import engine_side, run_words, text, units
 from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.units import Unit
@@ -49,12 +49,6 @@ def title(info: RunInfo) -> str:
     return words
 
 
-def verdict(of_client: str) -> str:
-    """The verdict on a client, in the reader's language; its reasons are the run's own words."""
-    known = {"valid": t("valid"), "suspect": t("suspect"), "invalid": t("invalid")}
-    return known.get(of_client, of_client)
-
-
 def doubts(run: Run) -> list[str]:
     """What to beware of in one run (of several, `Comparison.warnings` says it)."""
     found = []
@@ -64,7 +58,7 @@ def doubts(run: Run) -> list[str]:
             t(
                 "{run} is {verdict}: {reasons}.",
                 run=run.path.name,
-                verdict=verdict(str(client["verdict"])),
+                verdict=run_words.verdict(str(client["verdict"])),
                 reasons="; ".join(client["reasons"]),
             )
         )

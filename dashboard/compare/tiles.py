@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard import tiles, units
-from dashboard.compare import tables
+from dashboard import run_words, tiles, units
 from dashboard.quantities import LEVEL_TITLES
 from dashboard.runs import LoadedRun
 from dashboard.theme import Line
@@ -45,7 +44,7 @@ def _mark(run: Run) -> Mark:
     if run.running:
         return Mark(t("running"), "doubtful", t("This run still goes on."))
     verdict = str(client["verdict"])
-    word = tables.verdict(verdict)
+    word = run_words.verdict(verdict)
     reasons = "; ".join(client["reasons"]) or t("nothing speaks against the client's numbers")
     words = t("The client is {verdict}: {reasons}.", verdict=word, reasons=reasons)
     return Mark(word, _MOOD.get(verdict, "bad"), words)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard import text, units
+from dashboard import run_words, text, units
 from dashboard.figures import common
 from dashboard.slo.measured import Measured
 from dashboard.theme import Line, lines_for_runs
@@ -185,7 +185,9 @@ def table(runs: Sequence[tuple[Measured, Attainment]], slos: Mapping[str, str]) 
                     f"{in_words_of(kind)} {count:,}" for kind, count in found.missed.items()
                 )
                 + (f" ({undefined})" if undefined else ""),
-                t("Client"): t("running") if one.running else one.verdict,
+                t("Client"): run_words.state("running")
+                if one.running
+                else run_words.verdict(one.verdict),
             }
         )
     return pd.DataFrame(rows)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard import text, units
+from dashboard import run_words, text, units
 from dashboard.figures import common
 from dashboard.slo.measured import Measured
 from dashboard.sources import GPU, LOAD_TEST, MODEL_SERVERS
@@ -220,7 +220,7 @@ def _dot(
 ) -> None:
     below, above = (max(edge, 0.0) for edge in error)
     load = units.show(one.load, "rps") if one.kind == "rate" else _users(one.load)
-    verdict = t("running") if one.running else one.verdict
+    verdict = run_words.state("running") if one.running else run_words.verdict(one.verdict)
     made.add_scatter(
         x=[one.load],
         y=[value],

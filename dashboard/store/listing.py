@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import text
+from dashboard import run_words, text
 from measure import notes
 from measure.arrival import in_words
 from measure.errors import MeasureError
@@ -100,9 +100,9 @@ def table(shown: Sequence[Entry]) -> pd.DataFrame:
             "p99_ms": _milliseconds([one.p99_s for one in shown]),
             "tokens_per_s": pd.Series([one.tokens_per_s for one in shown], dtype="float64"),
             "goodput_rps": pd.Series([one.goodput_rps for one in shown], dtype="float64"),
-            "verdict": [one.verdict for one in shown],
+            "verdict": [run_words.verdict(one.verdict) for one in shown],
             "tags": [[text.plain(tag, 40) for tag in one.notes.tags] for one in shown],
-            "state": [one.state for one in shown],
+            "state": [run_words.state(one.state) for one in shown],
         }
     )
 

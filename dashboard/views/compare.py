@@ -9,29 +9,22 @@ import streamlit as st
 
 from dashboard import chosen_runs, engine_side, run_figures, run_pages, runs, text, theme
 from dashboard.chart import chart
-from dashboard.compare import definition_tables, differences, scatter, tables, tiles
+from dashboard.compare import definition_tables, differences, latency, scatter, tables, tiles
 from dashboard.compare.scatter import Axis, Called
-from dashboard.quantities import Quantity, of_runs
-from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
 from dashboard.short_names import LONGEST, short
 from dashboard.words import language, t
 from measure import compare, notes
-from measure.compare import Comparison, Distributions
-from measure.distribution import Distribution
-from measure.effect import Larger
+from measure.compare import Comparison
 from measure.errors import MeasureError
 from measure.store import list_runs
-from measure.table import OPEN_LOOP_ONLY
-from measure.window import is_open_loop
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
 TABLE_HEIGHT = 420
+_SKELETON_PX = 300
 MOST_NAMES = 4
 LONGEST_NAMES = {1: 44, 2: 30}
-EFFECTS_OF = ("p50", "p99")
-Seen = tuple[tuple[str, runs.Fingerprint], ...]
 _TO_MAKE = """lab run {first} --users 4
 lab run {first} --users 16"""
 
@@ -58,7 +51,8 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     if not chosen:
         st.info(t("Choose a run above, or several."), icon=":material/compare_arrows:")
         return
-    loaded, broken = chosen_runs.opened(chosen)
+    with st.skeleton(height=_SKELETON_PX):
+        loaded, broken = chosen_runs.opened(chosen)
     run_pages.unreadable(broken)
     if not loaded:
         return
@@ -69,13 +63,16 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     if len(loaded) == 1:
         _top(loaded, called, None)
         run_pages.remarks(tables.doubts(loaded[0].run))
-        _latency(loaded, called, None)
+        latency.show(loaded, called, None)
         _one(loaded[0])
     else:
-        comparison = compare.compare([one.run for one in loaded], known=_known(loaded))
+        with st.skeleton(height=_SKELETON_PX):
+            comparison = compare.compare(
+                [one.run for one in loaded], known=latency.distributions(loaded)
+            )
         _top(loaded, called, comparison)
         run_pages.remarks(comparison.warnings)
-        against = _latency(loaded, called, comparison) or comparison
+        against = latency.show(loaded, called, comparison) or comparison
         _several(against, called)
         _differences(comparison, called)
         _scatter(loaded, comparison, called)
@@ -90,14 +87,6 @@ def _called(loaded: Sequence[LoadedRun]) -> list[Called]:
     lines = theme.lines_for_runs(names, st.context.theme.type == "dark")
     brief = short(names, LONGEST_NAMES.get(len(names), LONGEST))
     return [Called(name, cut, lines[name]) for name, cut in zip(names, brief, strict=True)]
-
-
-def _known(loaded: Sequence[LoadedRun]) -> list[Distributions]:
-    """What the runs have sorted already."""
-    return [
-        {key: Distribution(one.values[key], one.effective[key]) for key in one.values}
-        for one in loaded
-    ]
 
 
 def _full_names(called: Sequence[Called]) -> dict[str, str]:
@@ -124,157 +113,6 @@ def _top(
         said = [*(f"#{tag}" for tag in kept.tags), *([kept.note] if kept.note else [])]
         if said:
             st.caption(f"{text.markdown(one.run_id)}: {text.markdown(' '.join(said), 400)}")
-
-
-def _latency(
-    loaded: Sequence[LoadedRun], called: Sequence[Called], comparison: Comparison | None
-) -> Comparison | None:
-    """The latency that the reader chooses; returned is the comparison with the chosen baseline."""
-    known = _quantities(loaded)
-    measured = [key for key in known if any(one.values[key].size for one in loaded)]
-    if not measured:
-        st.info(t("No request has been answered yet, so there is no latency to show."))
-        return None
-    left, right = st.columns([5, 3], vertical_alignment="center")
-    titles = {key: known[key].title for key in measured}
-    key = left.segmented_control(
-        t("Latency"),
-        measured,
-        default=measured[0],
-        required=True,
-        format_func=lambda key: titles[key],
-        key="metric",
-        bind="query-params",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    what = known[str(key)]
-    if comparison:
-        with right:
-            comparison = _against(loaded, called, comparison)
-    samples = _samples(loaded, called, what.key)
-    left, right = st.columns(2)
-    with left:
-        chart(
-            run_figures.ecdf(samples, what.unit),
-            "ecdf",
-            t("{quantity}: share of requests at or below", quantity=t(what.title)),
-            help=t(what.help),
-            data=lambda: run_figures.values(samples, what.unit),
-        )
-    with right:
-        chart(
-            run_figures.tail(samples, what.unit),
-            "tail",
-            t("{quantity}: the tail, with 95% intervals", quantity=t(what.title)),
-            help=t(
-                "Each percentile the sample carries, to p99.9; the band is its distribution-free "
-                "95% interval. Where the sample is too small a curve ends, and a band ends sooner."
-            ),
-            data=lambda: run_figures.tails(samples, what.unit),
-        )
-    _carried(samples)
-    packed = [one.short for one, run in zip(called, loaded, strict=True) if _packed(run)]
-    if what.key == "chunk_gap_s" and packed:
-        st.caption(
-            t(
-                "In {runs} chunks hold several tokens: these gaps are not ITL.",
-                runs=text.markdown(", ".join(packed)),
-            )
-        )
-    if comparison:
-        _effects(loaded, called, what, comparison)
-    return comparison
-
-
-def _quantities(loaded: Sequence[LoadedRun]) -> dict[str, Quantity]:
-    """What says something of its own: in a closed loop the schedule is the users' own pace."""
-    closed = all(not is_open_loop(one.run.manifest) for one in loaded)
-    return {
-        one.key: one
-        for one in of_runs(*(one.run.summary for one in loaded))
-        if not (closed and one.key in OPEN_LOOP_ONLY)
-    }
-
-
-def _packed(one: LoadedRun) -> bool:
-    return one.tokens_per_chunk > 1.05
-
-
-def _carried(samples: Sequence[Sample]) -> None:
-    """Say which tails end early."""
-    few = [f"{one.short}: {one.values.size:,}" for one in samples if one.values.size < 1000]
-    if few:
-        st.caption(
-            t(
-                "Few values ({counts}): p99 needs 100, p99.9 needs 1,000, and their intervals 368 "
-                "and 3,688 independent ones.",
-                counts=text.markdown("; ".join(few), 500),
-            )
-        )
-
-
-def _against(
-    loaded: Sequence[LoadedRun], called: Sequence[Called], comparison: Comparison
-) -> Comparison:
-    """The comparison with the run that the reader holds the others against."""
-    names = [one.name for one in called]
-    if st.session_state.get("baseline") not in names:
-        of_address = st.query_params.get("baseline")
-        st.session_state["baseline"] = of_address if of_address in names else names[0]
-    # Streamlit keeps a choice by its words: these must be the same in every language.
-    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-        st.markdown(t("Baseline"), width="content")
-        asked = st.selectbox(
-            t("Baseline"),
-            names,
-            key="baseline",
-            label_visibility="collapsed",
-            persist_state="session",
-        )
-    place = names.index(str(asked))
-    if place:
-        st.query_params["baseline"] = names[place]
-    else:
-        st.query_params.pop("baseline", None)
-    if place == comparison.baseline:
-        return comparison
-    return compare.compare([one.run for one in loaded], baseline=place, known=_known(loaded))
-
-
-def _effects(
-    loaded: Sequence[LoadedRun], called: Sequence[Called], what: Quantity, against: Comparison
-) -> None:
-    """Each run against the baseline, in the latency that is shown above."""
-    baseline = called[against.baseline].name
-    words = t("{quantity} against {run}", quantity=t(what.title), run=baseline)
-    st.markdown(
-        f"**{text.markdown(words)}**",
-        help=t(
-            "Ratios of quantiles, in brackets their 95% intervals. Then how often a request is "
-            "slower than one of the baseline, over all pairs of requests: 50 % is no difference. "
-            "Cliff's delta is the same from -1 (always faster) to +1 (always slower). Neither "
-            "assumes a distribution."
-        ),
-    )
-    rows = [row for row in against.rows if row.metric == what.key and row.quantile in EFFECTS_OF]
-    found = _slower(_seen(loaded), what.key, against.baseline, _known(loaded))
-    run_pages.table(tables.effects(found, rows, [one.name for one in called], against.baseline))
-
-
-def _seen(loaded: Sequence[LoadedRun]) -> Seen:
-    return tuple((one.run_id, runs.fingerprint(one.run.path)) for one in loaded)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _slower(
-    seen: Seen,
-    metric: str,
-    baseline: int,
-    _known: list[Distributions],
-) -> tuple[Larger | None, ...]:
-    """Over all pairs of requests: a second for a million of them, so worked out once."""
-    return compare.effects(metric, _known, baseline)
 
 
 def _one(loaded: LoadedRun) -> None:
@@ -310,7 +148,7 @@ def _differences(comparison: Comparison, called: Sequence[Called]) -> None:
 
 def _scatter(loaded: Sequence[LoadedRun], comparison: Comparison, called: Sequence[Called]) -> None:
     st.subheader(t("One number against another"), anchor=False)
-    known = _axes(_seen(loaded), comparison, loaded)
+    known = _axes(latency.seen(loaded), comparison, loaded)
     across, up = scatter.defaults(known)
     left, right = st.columns(2)
     x, y = (
@@ -337,7 +175,7 @@ def _scatter(loaded: Sequence[LoadedRun], comparison: Comparison, called: Sequen
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _axes(
-    seen: Seen,
+    seen: latency.Seen,
     _comparison: Comparison,
     _loaded: Sequence[LoadedRun],
 ) -> dict[str, Axis]:
@@ -369,10 +207,10 @@ def _axis(
 def _more_figures(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
     st.subheader(t("Distributions and throughput"), anchor=False)
     columns = st.columns(3)
-    known = _quantities(loaded)
+    known = latency.quantities(loaded)
     keys = ("ttft_s", "itl_s") if "ttft_s" in known else ("ttft_from_schedule_s", "e2e_s")
     for column, key in zip(columns, [key for key in keys if key in known], strict=False):
-        samples = _samples(loaded, called, key)
+        samples = latency.samples_of(loaded, called, key)
         what = known[key]
         if not any(one.values.size for one in samples):
             continue
@@ -410,7 +248,7 @@ def _narrow(figure: go.Figure, called: Sequence[Called]) -> go.Figure:
 def _engine_side(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
     st.subheader(t("The engine's own numbers beside the client's"), anchor=False)
     names = tuple(one.short for one in called)
-    shown, remarks = _engine_numbers(_seen(loaded), names, language(), loaded)
+    shown, remarks = _engine_numbers(latency.seen(loaded), names, language(), loaded)
     if not shown.empty:
         run_pages.table(shown)
         st.caption(t(engine_side.NOTE))
@@ -420,7 +258,7 @@ def _engine_side(loaded: Sequence[LoadedRun], called: Sequence[Called]) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _engine_numbers(
-    seen: Seen,
+    seen: latency.Seen,
     names: tuple[str, ...],
     language: str,
     _loaded: Sequence[LoadedRun],
@@ -447,13 +285,6 @@ def _definitions(loaded: Sequence[LoadedRun]) -> None:
         sentences |= dict.fromkeys(definition_tables.why(one.definitions))
     st.caption(t(definition_tables.NOTE))
     st.markdown("\n".join(f"- {text.markdown(sentence, 400)}" for sentence in sentences))
-
-
-def _samples(loaded: Sequence[LoadedRun], called: Sequence[Called], key: str) -> list[Sample]:
-    return [
-        Sample(name.name, name.line, one.values[key], one.effective[key], name.short)
-        for one, name in zip(loaded, called, strict=True)
-    ]
 
 
 page()

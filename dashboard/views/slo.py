@@ -20,6 +20,7 @@ from servers.catalog import ENGINES
 REFRESH_S = 3.0
 MOST_CHOSEN, MOST_RUNS, MOST_BARS = 40, 80, 12
 TABLE_HEIGHT, BREAKS_HEIGHT = 420, 260
+_SKELETON_PX = 300
 OBJECTIVES = {"90": 0.9, "95": 0.95, "99": 0.99, "99.9": 0.999}
 EXAMPLE, EXAMPLE_WHOLE = "ttft=0.5,itl=50ms", "e2e=200ms"
 _TO_MAKE = """lab run {first} --rate 2 --arrival poisson --slo ttft=0.5,itl=50ms
@@ -100,7 +101,8 @@ def show(names: tuple[str, ...], written: str, objective: float, was_running: bo
     if not names:
         st.info(t("Choose a run above, or several."), icon=":material/target:")
         return
-    opened = {name: _read(name, _seen(name)) for name in names}
+    with st.skeleton(height=_SKELETON_PX):
+        opened = {name: _read(name, _seen(name)) for name in names}
     for name, one in opened.items():
         if isinstance(one, str):
             st.error(f"{text.markdown(name)}: {text.markdown(one, 600)}")
@@ -108,11 +110,12 @@ def show(names: tuple[str, ...], written: str, objective: float, was_running: bo
     if was_running and not any(one.running for one in found):
         st.rerun(scope="app")
     slos = _slos(found, written)
-    held = [
-        (one, _held(one.run_id, _seen(one.run_id), str(slos[one.run_id]), one))
-        for one in found
-        if slos[one.run_id].asked
-    ]
+    with st.skeleton(height=_SKELETON_PX):
+        held = [
+            (one, _held(one.run_id, _seen(one.run_id), str(slos[one.run_id]), one))
+            for one in found
+            if slos[one.run_id].asked
+        ]
     if not held:
         _no_slo(found)
         return

@@ -28,6 +28,7 @@ from servers.catalog import ENGINES
 REFRESH_S = 3.0
 MAIN_HEIGHT = 430
 _TABLE_HEIGHT = 420
+_SKELETON_PX = 300
 _TO_MAKE = "lab run {first} --rate 4 --arrival poisson"
 
 
@@ -53,7 +54,8 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     if not chosen:
         st.info(t("Choose a run above, or several."), icon=":material/stacked_line_chart:")
         return
-    loaded, broken = chosen_runs.opened(chosen)
+    with st.skeleton(height=_SKELETON_PX):
+        loaded, broken = chosen_runs.opened(chosen)
     run_pages.unreadable(broken)
     if not loaded:
         return
@@ -148,7 +150,8 @@ def _main(samples: list[Sample], what: Quantity, loaded: Sequence[LoadedRun]) ->
 
 def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Quantity) -> None:
     st.subheader(t("When it was slow"), anchor=False)
-    found = {one.run_id: _heat(one.run_id, _seen(one), what.key, one) for one in loaded}
+    with st.skeleton(height=_SKELETON_PX):
+        found = {one.run_id: _heat(one.run_id, _seen(one), what.key, one) for one in loaded}
     shown = {name: cells for name, cells in found.items() if cells is not None}
     if not shown:
         return
@@ -171,7 +174,8 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
 
 def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> None:
     st.subheader(t("Where the time went"), anchor=False)
-    found = [_pieces(run.run_id, _seen(run), language(), run) for run in loaded]
+    with st.skeleton(height=_SKELETON_PX):
+        found = [_pieces(run.run_id, _seen(run), language(), run) for run in loaded]
     splits = [one for one in found if one]
     if not splits:
         st.caption(t("No request was answered."))
@@ -256,9 +260,11 @@ def _serial(
             ),
             data=lambda: serial.slowest_numbers(samples, calls, what.unit),
         )
-    facts = [
-        (called[one.run_id], _calls(one.run_id, _seen(one), what.key, calls, one)) for one in loaded
-    ]
+    with st.skeleton(height=_SKELETON_PX):
+        facts = [
+            (called[one.run_id], _calls(one.run_id, _seen(one), what.key, calls, one))
+            for one in loaded
+        ]
     full = {brief: name for name, brief in called.items()}
     run_pages.table(
         serial.table([(name, one) for name, one in facts if one], what.unit), full_names=full

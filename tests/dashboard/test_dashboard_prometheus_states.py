@@ -19,7 +19,7 @@ APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
 PAGES = ("live", "memory", "health")
 PROGRAMS = {
     "the lab's": None,
-    "3.x": os.environ.get("SERVING_LAB_PROMETHEUS3"),
+    "3.x": os.environ.get("SERVING_LAB_TEST_PROMETHEUS_3"),
 }
 
 
@@ -34,7 +34,7 @@ def home(
     """A lab of its own, whose Prometheus is of the version asked for."""
     program = PROGRAMS[request.param]
     if request.param == "3.x" and not program:
-        pytest.skip("SERVING_LAB_PROMETHEUS3 names no Prometheus 3.x")
+        pytest.skip("SERVING_LAB_TEST_PROMETHEUS_3 names no Prometheus 3.x")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVING_LAB_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("SERVING_LAB_RUNS", str(tmp_path_factory.mktemp("runs")))

@@ -1,0 +1,20 @@
+"""Words of a run that are values in its files: in the reader's language where a page shows them."""
+
+from dashboard.words import t
+
+
+def verdict(of_client: str) -> str:
+    """The verdict on a client; its reasons are the run's own words."""
+    known = {"valid": t("valid"), "suspect": t("suspect"), "invalid": t("invalid")}
+    return known.get(of_client, of_client)
+
+
+def state(of_run: str) -> str:
+    """How far a run has come, as the list of runs has it."""
+    known = {
+        "finished": t("finished"),
+        "running": t("running"),
+        "unfinished": t("unfinished"),
+        "damaged": t("damaged"),
+    }
+    return known.get(of_run, of_run)

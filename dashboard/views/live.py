@@ -48,8 +48,8 @@ def page() -> None:
         key="follow",
         bind="query-params",
         help=t(
-            "Looks again every few seconds. Looking costs CPU: on a small machine switch it off "
-            "while you measure."
+            "Looks again every few seconds, and a zoom lasts until then: switch it off to look "
+            "closely. Looking costs CPU: on a small machine switch it off while you measure."
         ),
     )
     # Nothing new is drawn within a step.

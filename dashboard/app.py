@@ -69,12 +69,16 @@ def _language() -> None:
 _language()
 with st.container(key="early"):
     st.html(early.script(), unsafe_allow_javascript=True)
-st.navigation(
-    [
-        st.Page(
-            f"views/{name}.py", title=t(title), icon=icon, url_path=name, default=name == "live"
-        )
-        for name, (title, icon) in PAGES.items()
-    ],
-    position="top",
-).run()
+_PAGES = [
+    st.Page(
+        f"views/{name}.py",
+        title=t(title),
+        icon=icon,
+        # Streamlit gives the first page the address `/` and would refuse its own name.
+        url_path="first" if name == "live" else name,
+        default=name == "live",
+    )
+    for name, (title, icon) in PAGES.items()
+]
+_LIVE = st.Page("views/live.py", title=t("Live"), url_path="live", visibility="hidden")
+st.navigation([*_PAGES, _LIVE], position="top").run()

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from measure.errors import DamagedRunError
+
+_HALF_A_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -59,7 +62,11 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedRunError: the file cannot be read, or is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_constant)
+        if _HALF_A_LETTER.search(text):
+            # JSON can spell half a letter, which nothing can show, write or send to a browser.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedRunError(
             f"{path} cannot be read ({error}). It is part of a run folder; restore it from a copy, "

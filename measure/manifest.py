@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from measure import shapes
+from measure.arrival import in_words
 from measure.errors import DamagedRunError, MeasureError
 from measure.slo import Slo
 from measure.warmup import problem as warmup_problem
@@ -28,6 +30,44 @@ _ENGINE = ("name", "version", "settings", "argv", "model", "device")
 _LOAD = (
     "scenario", "protocol", "host", "arrival", "duration_s", "warmup", "prompt",
     "output_tokens", "seed", "workers",
+)  # fmt: skip
+# Texts that may be null or absent, so that other labs' manifests stay readable.
+_SAID = shapes.TEXT_OR_NOTHING
+_LIMITS = dict.fromkeys(("ttft_s", "itl_s", "tpot_s", "e2e_s"), shapes.LIMIT_OR_NOTHING)
+_SHAPE = shapes.Keys(
+    {
+        "run_id": shapes.TEXT,
+        "name": shapes.TEXT,
+        "epoch_s": shapes.MOMENT,
+        "finished": shapes.YES_OR_NO,
+        "engine": shapes.Keys(
+            {},
+            {
+                "name": _SAID, "title": _SAID, "version": _SAID, "model": _SAID, "device": _SAID,
+                "settings": shapes.Members(shapes.ANYTHING, missing=True),
+            },
+        ),
+        "load": shapes.Keys(
+            {"scenario": shapes.TEXT, "protocol": shapes.TEXT},
+            {
+                "warmup_s": shapes.NUMBER_OR_NOTHING,
+                "duration_s": shapes.NUMBER_OR_NOTHING,
+                "calibration": shapes.Keys(
+                    {}, {"ceiling_tokens_per_s": shapes.NUMBER_OR_NOTHING}, missing=True
+                ),
+                "arrival": shapes.Keys(
+                    {"kind": shapes.TEXT},
+                    {
+                        "users": shapes.COUNT_OR_NOTHING,
+                        "rate_rps": shapes.NUMBER_OR_NOTHING,
+                        "ends_s": shapes.NUMBER_OR_NOTHING,
+                    },
+                ),
+            },
+        ),
+        "slo": shapes.Keys({}, _LIMITS, missing=True),
+    },
+    {},
 )  # fmt: skip
 CLOSED_LOOP = "closed"
 
@@ -112,10 +152,13 @@ def problem(manifest: Mapping[str, Any]) -> str | None:
         missing.append("load.arrival.kind")
     if missing:
         return f"it has no {', '.join(missing)}"
-    for key in ("warmup_s", "duration_s"):
-        value = manifest["load"].get(key)
-        if value is not None and not isinstance(value, int | float):
-            return f"its load.{key} is {value!r}, not a number of seconds"
+    odd = shapes.problem(manifest, _SHAPE, "it")
+    if odd:
+        return odd.removeprefix("it.")
+    try:
+        in_words(arrival)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"its load.arrival is no load of the kind {arrival['kind']!r} ({error!r})"
     warmup = manifest["load"].get("warmup")
     wrong = None if warmup is None else warmup_problem(warmup)
     return f"its load.warmup {wrong}" if wrong else None

@@ -80,7 +80,7 @@ def read(document: object) -> Plan | None:
             _pair(document["host_bytes"]),
             _pair(document["gpu_bytes"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 

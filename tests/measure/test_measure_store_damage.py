@@ -164,6 +164,46 @@ def test_a_damaged_run_names_the_file_and_is_listed_with_its_problem(
         assert name in listed[0].problem
 
 
+@pytest.mark.parametrize(
+    ("name", "keys", "value", "said"),
+    [
+        ("summary.json", ("window",), "from 5 s on", "window is no object"),
+        ("summary.json", ("window", "end_s"), None, "window.end_s is no number"),
+        ("summary.json", ("window", "start_s"), 10**400, "no number that a run can have"),
+        ("summary.json", ("requests", "total"), "many", "requests.total is no count"),
+        ("summary.json", ("requests", "failed"), -1, "no count that a run can have"),
+        ("summary.json", ("chunk_gap_s",), {}, "chunk_gap_s has no count, p50"),
+        ("summary.json", ("ttft_s", "p99"), [], "ttft_s.p99 is no number"),
+        ("summary.json", ("ttft_s", "ci95", "p50"), [1.0], "ci95.p50 is no list of 2"),
+        ("summary.json", ("client",), None, "client is no object"),
+        ("summary.json", ("client", "reasons"), [3], r"client.reasons\[0\] is no text"),
+        ("manifest.json", ("epoch_s",), 1e300, "epoch_s is no time"),
+        ("manifest.json", ("name",), 5, "name is no text"),
+        ("manifest.json", ("name",), "half a letter: \ud800", "surrogates"),
+        ("manifest.json", ("finished",), "no", "finished is no true or false"),
+        ("manifest.json", ("engine", "settings"), [], "engine.settings is no object"),
+        ("manifest.json", ("load", "arrival", "users"), "all", "load.arrival.users is no count"),
+        ("manifest.json", ("load", "arrival"), {"kind": "ramp"}, "no load of the kind 'ramp'"),
+        ("manifest.json", ("slo",), {"ttft_s": "fast"}, "slo.ttft_s is no limit"),
+        ("manifest.json", ("slo",), {"ttft_s": 0}, "slo.ttft_s is no limit"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_where_the_run_is_opened(
+    tmp_path, make_manifest, make_record, name, keys, value, said
+):
+    path = tmp_path / "run"
+    write_run(path, make_manifest(), [make_record()])
+    content = json.loads((path / name).read_text())
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (path / name).write_text(json.dumps(content))
+    with pytest.raises(DamagedRunError, match=said):
+        open_run(path)
+    assert name in str(list_runs(tmp_path)[0].problem)
+
+
 def test_a_parquet_file_of_something_else_is_not_a_run(tmp_path, make_manifest):
     write_run(tmp_path / "r", make_manifest(), [])
     pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "r" / "requests.parquet")

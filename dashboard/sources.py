@@ -14,6 +14,8 @@ from servers.catalog import ENGINES
 GPU = "GPU"
 LOAD_TEST = "load test"
 MODEL_SERVERS = tuple(name for name, engine in ENGINES.items() if engine.job == "engine")
+KINDS = (*MODEL_SERVERS, GPU, LOAD_TEST)
+"""In the order that gives them their colours: no two engines have the same."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dashboard import prometheus, promql, sources, theme
 from dashboard.figures import Stretch
 from dashboard.prometheus import Failure, Series
-from dashboard.sources import LOAD_TEST, Source
+from dashboard.sources import Source
 from dashboard.theme import DASHES, Line
 
 _ENGINES = sorted(sources.MODEL_SERVERS, key=len, reverse=True)
@@ -20,9 +20,8 @@ def lines(shown: Sequence[Source], dark: bool) -> dict[str, Line]:
     Load tests take the colours that no engine on the page has, the same one as long as they are
     shown together with the same engines.
     """
-    kinds = [*sources.MODEL_SERVERS, LOAD_TEST, sources.GPU]
     others = {one.name: one.kind for one in shown if not one.is_load}
-    found = theme.lines_for_instances(others, kinds, dark)
+    found = theme.lines_for_instances(others, sources.KINDS, dark)
     colours = theme.palette(dark)
     free = [one for one in colours if one not in {line.colour for line in found.values()}]
     free = free or list(colours)

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from dashboard import run_words, text, units
 from dashboard.figures import common
 from dashboard.slo.measured import Measured
-from dashboard.sources import GPU, LOAD_TEST, MODEL_SERVERS
+from dashboard.sources import KINDS
 from dashboard.theme import Line, lines_for_instances
 from dashboard.words import t
 from measure.attainment import Attainment, breaks_between, together
@@ -128,7 +128,7 @@ def _short(value: Any) -> str:
 def lines(found: Sequence[Point], dark: bool) -> dict[str, Line]:
     """Each ladder's line by its name: colour by engine, as on Live, dash by settings."""
     kinds = {one.ladder.name: one.ladder.engine for one in found}
-    return lines_for_instances(kinds, [*MODEL_SERVERS, LOAD_TEST, GPU], dark)
+    return lines_for_instances(kinds, KINDS, dark)
 
 
 def pooled(found: Sequence[Point]) -> dict[Ladder, list[tuple[float, Attainment]]]:

@@ -223,8 +223,7 @@ def _memory(
 def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Span) -> None:
     """KV cache and GPUs, from the catalogue of panels."""
     dark = st.context.theme.type == "dark"
-    kinds = [*sources.MODEL_SERVERS, sources.LOAD_TEST, sources.GPU]
-    lines = theme.lines_for_instances({one.name: one.kind for one in shown}, kinds, dark)
+    lines = theme.lines_for_instances({one.name: one.kind for one in shown}, sources.KINDS, dark)
     drawable = [one for one in readings if one.by_source]
     if drawable:
         st.subheader(t("KV cache and GPU"), anchor=False)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from measure import run_files, server_metrics
-from measure.errors import MeasureError
+from measure import run_files, server_metrics, sound
+from measure.errors import DamagedRunError, MeasureError
 from measure.run_files import LOGS, MANIFEST, SHARDS, SUMMARY
 from measure.summary import summarise
 from measure.window import Window, counted
@@ -102,6 +102,12 @@ def open_run(path: Path | str) -> Run:
     manifest = run_files.read_manifest(path)
     finished = bool(manifest["finished"])
     records = run_files.read_records(path)
+    odd = sound.problem(records)
+    if odd:
+        raise DamagedRunError(
+            f"The records of {path} are not those of a run: {odd}. Restore them from a copy, or "
+            f"move {path} out of the way."
+        )
     if finished or ((path / SUMMARY).exists() and not (path / SHARDS).is_dir()):
         summary = run_files.read_summary(path)
     else:

@@ -1,6 +1,7 @@
 """What is left of a run after a kill, a full disk or damage, and what is said of it."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -202,6 +203,20 @@ def test_a_value_of_another_kind_is_named_where_the_run_is_opened(
     with pytest.raises(DamagedRunError, match=said):
         open_run(path)
     assert name in str(list_runs(tmp_path)[0].problem)
+
+
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan, 1e18])
+@pytest.mark.parametrize("place", ["scheduled_s", "sent_s", "done_s", "chunk_s"])
+def test_records_with_a_time_that_no_run_has_are_damaged(
+    tmp_path, make_manifest, make_record, place, odd
+):
+    path = tmp_path / "run"
+    write_run(path, make_manifest(), [make_record(), make_record()])
+    rows = pa.parquet.read_table(path / "requests.parquet").to_pylist()
+    rows[1][place] = [*rows[1][place], odd] if place == "chunk_s" else odd
+    pa.parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), path / "requests.parquet")
+    with pytest.raises(DamagedRunError, match=f"a {place} in them is no time"):
+        open_run(path)
 
 
 def test_a_parquet_file_of_something_else_is_not_a_run(tmp_path, make_manifest):

@@ -1,6 +1,7 @@
 """How far into the tail each run's sample goes, and what further would need. Pure."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,6 +28,7 @@ def furthest(sample: Sample) -> tuple[str | None, str | None]:
 def mark_ends(figure: go.Figure, samples: Sequence[Sample]) -> None:
     """A point where a curve ends before p99.9, and of how many values it is."""
     said: set[int] = set()
+    places = cycle(("top right", "bottom right", "top left", "bottom left"))
     for sample in samples:
         points, size = tail_points(sample), sample.values.size
         if not points.survival.size or carried(size, 1 - FURTHEST_SURVIVAL):
@@ -40,7 +42,7 @@ def mark_ends(figure: go.Figure, samples: Sequence[Sample]) -> None:
             mode="markers+text",
             marker={"color": sample.line.colour, "size": 8},
             text=[words],
-            textposition="top right",
+            textposition=next(places) if words else "top right",
             textfont={"size": 11},
             hovertext=[
                 t(

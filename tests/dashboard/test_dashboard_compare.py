@@ -1,6 +1,7 @@
 """The pure parts of the Compare page: what differs, effects, the scatter, names in short."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dashboard_runs import HOSTILE, records, write_run
@@ -182,3 +183,16 @@ def test_damaged_notes_are_said_and_the_rest_is_shown(lab: Path) -> None:
     assert not app.exception
     assert any("notes.json" in str(one.value).replace("\\", "") for one in app.warning)
     assert len(app.get("plotly_chart")) == 5
+
+
+@pytest.mark.parametrize(
+    ("arrival", "name"),
+    [
+        ({"kind": "closed", "users": 4}, "TTFT p99"),
+        ({"kind": "poisson", "rate_rps": 20.0}, "TTFT (sched.) p99"),
+    ],
+)
+def test_a_tile_says_from_when_its_ttft_counts(lab: Path, arrival: Any, name: str) -> None:
+    write_run(lab / "runs", "a", records(300), arrival=arrival)
+    html = " ".join(str(one.value) for one in _app(runs="a").get("html"))
+    assert f">{name}<" in html

@@ -15,7 +15,7 @@ from dashboard import run_words, text, units
 from dashboard.figures import common
 from dashboard.slo.measured import Measured
 from dashboard.sources import KINDS
-from dashboard.theme import Line, lines_for_instances
+from dashboard.theme import Line, lines_for_instances, lines_for_runs
 from dashboard.words import t
 from measure.attainment import Attainment, breaks_between, together
 from measure.shares import interval
@@ -126,8 +126,13 @@ def _short(value: Any) -> str:
 
 
 def lines(found: Sequence[Point], dark: bool) -> dict[str, Line]:
-    """Each ladder's line by its name: colour by engine, as on Live, dash by settings."""
+    """Each ladder's line by its name: colour by engine, as on Live, dash by settings.
+
+    Of several ladders of one engine each has its own colour: a point has no dash.
+    """
     kinds = {one.ladder.name: one.ladder.engine for one in found}
+    if len(kinds) > 1 and len(set(kinds.values())) == 1:
+        return lines_for_runs(list(kinds), dark)
     return lines_for_instances(kinds, KINDS, dark)
 
 

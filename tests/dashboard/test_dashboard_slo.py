@@ -108,6 +108,20 @@ def _point(name: str, load: float, found: Attainment, verdict: str = "valid") ->
     return ladder.Point(name, own, "rate", load, found, verdict, False, 10.0)
 
 
+def test_settings_of_one_engine_have_colours_of_their_own_and_engines_keep_theirs() -> None:
+    def colours(*ladders: tuple[str, str]) -> dict[str, str]:
+        points = [
+            replace(_point(name, 2.0, _held(1, 2)), ladder=ladder.Ladder(name, engine, ""))
+            for name, engine in ladders
+        ]
+        return {name: line.colour for name, line in ladder.lines(points, False).items()}
+
+    one = colours(("vllm 1", "vllm"), ("vllm 2", "vllm"))
+    assert one["vllm 1"] != one["vllm 2"]
+    beside = colours(("vllm 1", "vllm"), ("vllm 2", "vllm"), ("triton", "triton"))
+    assert beside["vllm 1"] == beside["vllm 2"] == colours(("vllm", "vllm"))["vllm"]
+
+
 def test_where_it_breaks_is_said_between_measured_loads() -> None:
     points = [_point("a", 2.0, _held(500, 500)), _point("b", 8.0, _held(100, 500))]
     row = ladder.breaks(points, 0.99).iloc[0]

@@ -19,6 +19,8 @@ st.set_page_config(page_title="Serving Lab", page_icon=_ICON, layout="wide")
 
 # Streamlit fades what is being computed anew: a page that follows would breathe all day. The
 # choice of language stands in the head line, where it takes no room from the page.
+# Its grey of captions and of figures, its colours of code and its white on what was chosen in the
+# dark are too faint (WCAG 2.2 asks for 4.5:1).
 st.html(
     """<style>
     .stElementContainer{opacity:1!important;transition:none!important}
@@ -26,6 +28,12 @@ st.html(
     .st-key-early{display:none}
     .st-key-language button{padding:0 .5rem;min-height:1.7rem}
     [class*="st-key-menu-"] [data-testid="stIconMaterial"]{display:none}
+    [data-testid="stCaptionContainer"]{opacity:.8!important}
+    [data-testid="stMultiSelect"] [data-tag],[data-testid="stBaseButton-primary"]:not(:disabled)
+      {background:#0b5f8a!important}
+    [data-testid="stCode"] .token{color:color-mix(in srgb,#1c83e1 50%,currentColor)!important}
+    .js-plotly-plot text[style*="rgb(128, 132, 149)"]
+      {fill:currentColor!important;fill-opacity:.75!important}
     </style>"""
 )
 

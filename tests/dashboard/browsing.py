@@ -211,3 +211,50 @@ def sticks_out(page: Any) -> list[str]:
         }"""
     )
     return found
+
+
+def faint(page: Any) -> list[str]:
+    """Texts, those of figures too, that stand less than 4.5:1 against what is behind them.
+
+    The contrast is that of WCAG 2.2. Icons, and buttons that do nothing now, are left out.
+    """
+    found: list[str] = page.evaluate(
+        """() => {
+          const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number)
+          const light = colour => colour
+            .map(part => part / 255)
+            .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, part, i) => sum + [0.2126, 0.7152, 0.0722][i] * part, 0)
+          const over = (below, [red, green, blue], share) =>
+            [red, green, blue].map((part, i) => below[i] * (1 - share) + part * share)
+          const found = []
+          for (const one of document.querySelectorAll('.stApp *')) {
+            const own = [...one.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())
+            if (!own || !one.checkVisibility({visibilityProperty: true})) continue
+            if (one.closest('style,script,[data-testid="stIconMaterial"],:disabled')) continue
+            const style = getComputedStyle(one)
+            const inFigure = one.closest('svg')
+            if (inFigure && !inFigure.matches('.main-svg')) continue
+            let behind = [], shown = inFigure ? Number(style.fillOpacity) : 1
+            for (let at = one; at; at = at.parentElement) {
+              const [red, green, blue, share = 1] = numbers(getComputedStyle(at).backgroundColor)
+              behind.unshift([[red, green, blue], share])
+              if (share === 1) break
+            }
+            for (let at = one; at; at = at.parentElement)
+              shown *= Number(getComputedStyle(at).opacity)
+            if (shown < 0.05) continue
+            const below = behind.reduce((on, [colour, share]) => over(on, colour, share),
+              [255, 255, 255])
+            let colour = numbers(inFigure ? style.fill : style.color)
+            if (style.color.startsWith('color(srgb') && !inFigure)
+              colour = colour.map((part, i) => i < 3 ? part * 255 : part)
+            const text = over(below, colour, (colour[3] ?? 1) * shown)
+            const [high, low] = [light(text), light(below)].sort((a, b) => b - a)
+            const contrast = (high + 0.05) / (low + 0.05)
+            if (contrast < 4.5) found.push(`${contrast.toFixed(2)} ${one.textContent.slice(0, 40)}`)
+          }
+          return found
+        }"""
+    )
+    return found

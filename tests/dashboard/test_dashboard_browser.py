@@ -4,7 +4,7 @@ import urllib.parse
 from typing import Any
 
 import pytest
-from browsing import SIZES, Dashboard, opened, pages, settle, sticks_out
+from browsing import SIZES, Dashboard, faint, opened, pages, settle, sticks_out
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
@@ -29,6 +29,7 @@ def test_an_empty_page_is_whole(browser: Any, looking: Dashboard, name: str) -> 
     looking.show("empty")
     with opened(browser, _address(looking, name, []), color_scheme="dark") as (page, wrong):
         _fits(page)
+        assert faint(page) == []
         assert page.locator('[data-testid="stException"]').count() == 0
         assert wrong == []
 
@@ -69,6 +70,8 @@ def test_compare_shows_its_first_figures_without_scrolling(
         box = page.locator(".js-plotly-plot").first.bounding_box()
         assert box["y"] + box["height"] <= 800
         assert sticks_out(page) == []
+        settle(page)
+        assert faint(page) == []
         assert wrong == []
 
 

@@ -53,12 +53,11 @@ def panel(
     start_s: float,
     end_s: float,
     step_s: float,
-    revision: str,
     marked: Sequence[Stretch] = (),
     *,
     named: bool = False,
 ) -> go.Figure:
-    """One live panel. Gaps in the series stay gaps; `revision` keeps the reader's zoom.
+    """One live panel. Gaps in the series stay gaps.
 
     With `named` a shape alone is named too, where it could be of several things.
     """
@@ -68,7 +67,7 @@ def panel(
             traces += _band(shape, unit, step_s)
         else:
             traces += _curve(shape, unit, step_s)
-    layout = common(PANEL_HEIGHT, revision, legend=named or len(shapes) > 1)
+    layout = common(PANEL_HEIGHT, legend=named or len(shapes) > 1)
     layout["xaxis"] |= clock_axis(start_s, end_s)
     layout |= stretches(marked, start_s, end_s)
     highest = max((_highest(shape) for shape in shapes), default=0.0)
@@ -96,12 +95,11 @@ def numbers(shapes: Sequence[Curve | Band], unit: units.Unit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["time", "series", f"lower ({what})", f"upper ({what})"])
 
 
-def common(height: int, revision: str, legend: bool = True) -> dict[str, Any]:
-    """The layout all figures share: margins, legend above, zoom kept under `revision`."""
+def common(height: int, legend: bool = True) -> dict[str, Any]:
+    """The layout all figures share: margins, legend above."""
     return {
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 30 if legend else 12, "b": 8},
-        "uirevision": revision,
         "showlegend": legend,
         "legend": {
             "orientation": "h",

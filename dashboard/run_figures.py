@@ -92,7 +92,7 @@ def ecdf(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             hovertemplate="%{y:.1%} ≤ %{text}" + sample.on_hover,
         )
         traces.append(trace)
-    layout = common(_HEIGHT, "ecdf") | {"hovermode": "closest"}
+    layout = common(_HEIGHT) | {"hovermode": "closest"}
     layout["yaxis"] |= {"range": [0, 1.01], "tickformat": ".0%"}
     layout["xaxis"] |= latency_ticks("x", samples, unit)
     return go.Figure(data=traces, layout=layout)
@@ -199,7 +199,7 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
             hovertemplate="%{text}" + sample.on_hover,
         )
         traces.append(trace)
-    layout = common(height, "tail") | {"hovermode": "closest"}
+    layout = common(height) | {"hovermode": "closest"}
     layout["xaxis"] |= {
         "type": "log",
         "range": [0, math.log10(FURTHEST_SURVIVAL) - 0.05],
@@ -214,7 +214,7 @@ def tail(samples: Sequence[Sample], unit: units.Unit, height: int = _HEIGHT) -> 
 def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     """Shares of the values over bins that all runs share, as outlines over areas."""
     traces = []
-    layout = common(_HEIGHT, "distribution") | {"hovermode": "closest"}
+    layout = common(_HEIGHT) | {"hovermode": "closest"}
     layout["xaxis"] |= ticks(unit)
     layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
     present = [sample for sample in samples if sample.values.size]
@@ -236,7 +236,10 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
             )
             traces.append(trace)
         if logarithmic:
-            layout["xaxis"] |= _logarithmic(float(edges[0]), float(edges[-1]), unit)
+            # Three of these figures stand side by side: there is room for few words.
+            far = float(edges[-1] / edges[0]) > 100
+            digits = (1,) if far else (1, 3)
+            layout["xaxis"] |= _logarithmic(float(edges[0]), float(edges[-1]), unit, digits)
     return go.Figure(data=traces, layout=layout)
 
 
@@ -264,7 +267,7 @@ def over_time(
             hovertemplate="%{text}",
         )
         traces.append(trace)
-    layout = common(_HEIGHT, "over_time")
+    layout = common(_HEIGHT)
     layout["xaxis"] |= {"ticksuffix": " s"}
     layout["yaxis"] |= {"rangemode": "tozero", **ticks(unit)}
     if warmup_s > 0:
@@ -335,10 +338,12 @@ def latency_ticks(which: str, samples: Sequence[Sample], unit: units.Unit) -> di
     return settings
 
 
-def _logarithmic(low: float, high: float, unit: units.Unit) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5: Plotly drops the unit of its own."""
+def _logarithmic(
+    low: float, high: float, unit: units.Unit, digits: Sequence[int] = (1, 2, 5)
+) -> dict[str, Any]:
+    """A logarithmic axis with ticks at these digits: Plotly drops the unit of its own."""
     decades = range(math.floor(math.log10(low)) if low > 0 else -4, math.ceil(math.log10(high)) + 1)
-    ticks = [figure * 10.0**decade for decade in decades for figure in (1, 2, 5)]
+    ticks = [figure * 10.0**decade for decade in decades for figure in digits]
     words = [units.show(tick, unit) for tick in ticks]
     return {"type": "log", "showgrid": True, "tickvals": ticks, "ticktext": words}
 

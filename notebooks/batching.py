@@ -95,7 +95,7 @@ def bars(runs: Mapping[str, Run]) -> go.Figure:
             textposition="none",
             hovertemplate="%{text} %{fullData.name}<extra></extra>",
         )
-    figure.update_layout(common(_HEIGHT, "batching"), barmode="stack", legend_traceorder="normal")
+    figure.update_layout(common(_HEIGHT), barmode="stack", legend_traceorder="normal")
     figure.update_xaxes(title="mean E2E latency", rangemode="tozero", **ticks("s"))
     return figure.update_yaxes(autorange="reversed", automargin=True, title=None)
 

@@ -215,7 +215,7 @@ def phases(starts: Sequence[Start]) -> go.Figure:
             marker={"color": lines[phase].colour, "symbol": mark, "size": 13},
             hovertemplate="%{x:.2f} s",
         )
-    figure.update_layout(common(_HEIGHT, "phases"))
+    figure.update_layout(common(_HEIGHT))
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(type="category")
     return figure.update_xaxes(
@@ -237,7 +237,7 @@ def curves(starts: Sequence[Start]) -> go.Figure:
             text=[units.show(value, "s") for value in one.latencies_s],
             hovertemplate="answer %{x}: %{text}",
         )
-    figure.update_layout(common(_HEIGHT, "curves"))
+    figure.update_layout(common(_HEIGHT))
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(title="answers since it was ready", dtick=2)
     return figure.update_yaxes(title="time to the whole answer", type="log", **ticks("s"))

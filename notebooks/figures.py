@@ -43,7 +43,7 @@ def over_time(samples: Sequence[Dots], title: str) -> go.Figure:
             text=[units.show(value, "s") for value in sample.values_s.tolist()],
             hovertemplate="%{text} at %{x:.1f} s<extra>%{fullData.name}</extra>",
         )
-    _style(figure, "over_time")
+    _style(figure)
     figure.update_xaxes(title="seconds from the start of the run", ticksuffix=" s")
     return figure.update_yaxes(title=title, rangemode="tozero", **ticks("s"))
 
@@ -72,7 +72,7 @@ def amplification(found: Amplification) -> go.Figure:
             marker={"color": lines[name].colour, "symbol": mark, "size": 9},
         )
     figure.update_traces(hovertemplate="%{y:.1%} of pages of %{x} calls")
-    _style(figure, "amplification")
+    _style(figure)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(
         title="calls a page makes, one after another",
@@ -106,7 +106,7 @@ def pieces(found: Pieces, mean_s: float, whole_s: float, title: str) -> go.Figur
             line={"color": lines[name].colour, "dash": lines[name].dash, "width": 2},
             hovertemplate=units.show(value, "s"),
         )
-    _style(figure, "pieces")
+    _style(figure)
     figure.update_xaxes(title="seconds from the start of the run", ticksuffix=" s")
     return figure.update_yaxes(title=title, rangemode="tozero", **ticks("s"))
 
@@ -125,7 +125,7 @@ def widths(found: Sequence[Width]) -> go.Figure:
             line={"color": lines[name].colour, "dash": lines[name].dash, "width": 2},
             hovertemplate="%{x:,} requests: %{y:.0%} of the " + name,
         )
-    _style(figure, "widths")
+    _style(figure)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(title="requests in the sample", type="log", dtick="D2", tickformat=",")
     return figure.update_yaxes(
@@ -149,5 +149,5 @@ def _percentile(level: float) -> str:
     return f"p{level * 100:g}"
 
 
-def _style(figure: go.Figure, revision: str) -> None:
-    figure.update_layout(common(_HEIGHT, revision))
+def _style(figure: go.Figure) -> None:
+    figure.update_layout(common(_HEIGHT))

@@ -123,7 +123,7 @@ def quantiles(runs: Sequence[Run]) -> go.Figure:
             text=[units.show(one[key], "s") for one in facts],
             hovertemplate="%{text} %{fullData.name}<extra></extra>",
         )
-    figure.update_layout(common(_HEIGHT, "five_servers"))
+    figure.update_layout(common(_HEIGHT))
     figure.update_xaxes(title="E2E from schedule", rangemode="tozero", **ticks("s"))
     return figure.update_yaxes(autorange="reversed", automargin=True, title=None)
 

@@ -183,5 +183,5 @@ def beside(several: Sequence[Observed]) -> go.Figure:
             textposition="outside",
             cliponaxis=False,
         )
-    figure.update_layout(common(_HEIGHT, "beside"), barmode="group")
+    figure.update_layout(common(_HEIGHT), barmode="group")
     return figure.update_yaxes(**ticks("bytes"))

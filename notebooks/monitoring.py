@@ -313,7 +313,7 @@ def timeline(shapes: Sequence[Curve | Band], title: str, span: promql.Span) -> g
 
 
 def _timed(shapes: Sequence[Curve | Band], unit: units.Unit, span: promql.Span) -> go.Figure:
-    figure = figures.panel(shapes, unit, span.start_s, span.end_s, span.step_s, "monitoring")
+    figure = figures.panel(shapes, unit, span.start_s, span.end_s, span.step_s)
     return figure.update_layout(height=_HEIGHT)
 
 

@@ -236,7 +236,7 @@ def timeline(*stories: Story) -> go.Figure:
                 marker={"color": lines[name].colour},
                 hovertemplate="request %{y}: %{x:.4f} s " + name + "<extra></extra>",
             )
-    figure.update_layout(common(150 + 170 * len(stories), "timeline"), barmode="overlay")
+    figure.update_layout(common(150 + 170 * len(stories)), barmode="overlay")
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(rangemode="tozero", **ticks("s"))
     return figure.update_yaxes(autorange="reversed", title="request")

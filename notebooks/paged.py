@@ -150,7 +150,7 @@ def kv_over_time(runs: Mapping[str, Run]) -> go.Figure:
             line={"color": lines[name].colour, "dash": lines[name].dash, "width": 2},
             hovertemplate="%{y:.0%} at %{x:.0f} s",
         )
-    figure.update_layout(common(_HEIGHT, "kv_over_time"))
+    figure.update_layout(common(_HEIGHT))
     figure.update_xaxes(title="seconds from the start of the run", ticksuffix=" s")
     return figure.update_yaxes(title="KV blocks in use", tickformat=".0%", range=[0, 1.05])
 

@@ -150,7 +150,7 @@ def in_hand(*watched: Watched) -> go.Figure:
             line={"shape": "hv", "color": lines[one.name].colour, "dash": lines[one.name].dash},
             hovertemplate="%{y} answers after %{x:.3f} s",
         )
-    figure.update_layout(common(_HEIGHT, "in_hand"), hovermode="closest")
+    figure.update_layout(common(_HEIGHT), hovermode="closest")
     figure.update_xaxes(title="since the client began", rangemode="tozero", **ticks("s"))
     return figure.update_yaxes(title="answers in hand", rangemode="tozero")
 

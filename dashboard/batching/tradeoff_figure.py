@@ -20,6 +20,7 @@ _HEIGHT = 430
 _DECADE_AND_A_HALF = 30
 _FRONT = "#808080"
 _MOST_LABELS = 60
+_BESIDE = ("top left", "bottom right", "top right", "bottom left")
 
 
 def figure(tradeoff: Tradeoff, dark: bool) -> go.Figure:
@@ -28,10 +29,12 @@ def figure(tradeoff: Tradeoff, dark: bool) -> go.Figure:
     _front_line(drawn, tradeoff)
     keys = list(tradeoff.sweep.lines)
     lines = theme.lines_for_runs([line_name(key) for key in keys], dark)
-    for key in keys:
+    for nth, key in enumerate(keys):
         of_line = [one for one in tradeoff.placed if one.member.knobs == key]
-        _line(drawn, tradeoff, of_line, line_name(key), lines[line_name(key)])
-    drawn.update_layout(common(_HEIGHT, "tradeoff"))
+        # Lines of different knobs meet at low loads: their points are named at different sides.
+        beside = _BESIDE[nth % len(_BESIDE)]
+        _line(drawn, tradeoff, of_line, line_name(key), lines[line_name(key)], beside)
+    drawn.update_layout(common(_HEIGHT))
     drawn.update_layout(hovermode="closest")
     drawn.update_xaxes(
         **ticks(tradeoff.axes.unit),
@@ -60,7 +63,12 @@ def _front_line(drawn: go.Figure, tradeoff: Tradeoff) -> None:
 
 
 def _line(
-    drawn: go.Figure, tradeoff: Tradeoff, placed: Sequence[Placed], name: str, line: theme.Line
+    drawn: go.Figure,
+    tradeoff: Tradeoff,
+    placed: Sequence[Placed],
+    name: str,
+    line: theme.Line,
+    beside: str,
 ) -> None:
     newest = [one for one in placed if one.standing]
     repeats = [one for one in placed if not one.standing]
@@ -89,8 +97,8 @@ def _line(
         line={"color": line.colour, "dash": line.dash, "width": 2},
         marker={"size": 9, "color": line.colour, "symbol": _symbols(newest)},
         text=[f"{one.member.load:g}" if one.member.load is not None else "" for one in newest],
-        textposition="top left",
-        textfont={"size": 11, "color": line.colour},
+        textposition=beside,
+        textfont={"size": 11},
         error_y={"array": up, "arrayminus": down, "symmetric": False, "thickness": 1, "width": 4},
         customdata=[_hover(tradeoff, one, repeat=False) for one in newest],
         hovertemplate="%{customdata}<extra></extra>",

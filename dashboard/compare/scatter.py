@@ -20,6 +20,7 @@ from measure.store import Run
 from servers.contract import Engine
 
 HEIGHT = 360
+_MOST_LABELS = 3
 PEAK_MEMORY = "Peak memory"
 _MEMORY = "lab_instance_memory_bytes"
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
@@ -107,8 +108,13 @@ def _peak_memory_bytes(kept: pa.Table, run: Run) -> float | None:
 
 
 def figure(called: Sequence[Called], x: Axis, y: Axis) -> go.Figure:
-    """A point a run, its 95% intervals as whiskers; runs without either number are left out."""
-    drawn = go.Figure(layout=common(HEIGHT, "scatter", legend=False))
+    """A point a run, its 95% intervals as whiskers; runs without either number are left out.
+
+    Few are named beside their points; the names of many would lie on each other.
+    """
+    many = len(called) > _MOST_LABELS
+    drawn = go.Figure(layout=common(HEIGHT, legend=many))
+    left, right = -0.05 * _highest(x), 1.1 * _highest(x)
     for place, one in enumerate(called):
         across, up = x.cells[place], y.cells[place]
         if across.value is None or up.value is None:
@@ -121,9 +127,9 @@ def figure(called: Sequence[Called], x: Axis, y: Axis) -> go.Figure:
             error_x=_whiskers(across, colour),
             error_y=_whiskers(up, colour),
             name=text.figure(one.short),
-            mode="markers+text",
+            mode="markers" if many else "markers+text",
             text=[text.figure(one.short)],
-            textposition="top center" if place % 2 == 0 else "bottom center",
+            textposition=_beside((across.value - left) / (right - left), place),
             textfont={"size": 12},
             cliponaxis=False,
             marker={
@@ -134,7 +140,7 @@ def figure(called: Sequence[Called], x: Axis, y: Axis) -> go.Figure:
             hovertext=["<br>".join([text.figure(one.name), *words])],
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    drawn.update_layout(hovermode="closest", margin={"t": 12})
+    drawn.update_layout(hovermode="closest")
     for update, axis in ((drawn.update_xaxes, x), (drawn.update_yaxes, y)):
         update(
             title={"text": text.figure(f"{axis.title}, {units.TITLES[axis.unit]}")},
@@ -144,8 +150,14 @@ def figure(called: Sequence[Called], x: Axis, y: Axis) -> go.Figure:
         )
     # Points on an axis are whole, and names above and below them have room.
     drawn.update_yaxes(range=[-0.1 * _highest(y), 1.16 * _highest(y)])
-    drawn.update_xaxes(range=[-0.05 * _highest(x), 1.1 * _highest(x)])
+    drawn.update_xaxes(range=[left, right])
     return drawn
+
+
+def _beside(across: float, place: int) -> str:
+    """Where a name stands: above or below its point in turn, and off the figure's edges."""
+    side = "right" if across < 0.15 else "left" if across > 0.85 else "center"
+    return f"{'top' if place % 2 == 0 else 'bottom'} {side}"
 
 
 def left_out(called: Sequence[Called], x: Axis, y: Axis) -> list[str]:

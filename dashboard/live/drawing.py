@@ -89,13 +89,12 @@ def heatmap(
     unit: Unit,
     line: Line,
     span: Span,
-    revision: str,
     marked: Sequence[Stretch] = (),
 ) -> go.Figure:
     """The rate in each bucket over time. The rows are buckets, each as high as the others."""
     bounds, rows = cells(reading)
     names = [_bucket(bound, unit) for bound in bounds]
-    layout = figures.common(PANEL_HEIGHT, revision, legend=False)
+    layout = figures.common(PANEL_HEIGHT, legend=False)
     layout["xaxis"] |= figures.clock_axis(span.start_s, span.end_s)
     layout |= figures.stretches(marked, span.start_s, span.end_s)
     layout["yaxis"] |= {"type": "category", "nticks": 8, "showgrid": False}

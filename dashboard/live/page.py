@@ -140,7 +140,7 @@ def _heatmap(
 ) -> None:
     unit = readings.panel.unit
     chart(
-        drawing.heatmap(one, unit, line, look.span, f"{key}{look.span.step_s}", look.marked),
+        drawing.heatmap(one, unit, line, look.span, look.marked),
         key,
         title,
         help=t(readings.panel.help),
@@ -178,7 +178,6 @@ def _chart(
             span.start_s,
             span.end_s,
             span.step_s,
-            f"{key}{span.step_s}",
             look.marked,
             named=True,
         ),

@@ -41,7 +41,7 @@ def over_time(
             text=[units.show(size, "bytes")] * 2,
             hovertemplate="%{text}",
         )
-    figure.update_layout(common(_HEIGHT, f"memory-{one.name}"))
+    figure.update_layout(common(_HEIGHT))
     figure.update_yaxes(**ticks("bytes"), rangemode="tozero")
     if clock_s:
         ends = [datetime.fromtimestamp(end) for end in clock_s]

@@ -46,7 +46,7 @@ def burn_figure(several: Sequence[Burn], line: Line) -> go.Figure:
             hovertemplate="%{text} ×",
         )
     _mark(made, 1.0)
-    made.update_layout(common(_HEIGHT, "burn"))
+    made.update_layout(common(_HEIGHT))
     made.update_xaxes(ticksuffix=" s")
     made.update_yaxes(ticksuffix=" ×", rangemode="tozero", tickformat=",~g")
     return made
@@ -66,7 +66,7 @@ def used_figure(one: Burn, line: Line) -> go.Figure:
         hovertemplate="%{text}",
     )
     _mark(made, 1.0)
-    made.update_layout(common(_HEIGHT, "used", legend=False))
+    made.update_layout(common(_HEIGHT, legend=False))
     made.update_xaxes(ticksuffix=" s")
     made.update_yaxes(tickformat=",.0%", rangemode="tozero")
     return made
@@ -135,7 +135,7 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
             customdata=[units.show(share, "ratio") for share in shares],
             hovertemplate="%{text} · %{customdata}",
         )
-    made.update_layout(common(100 + 28 * len(runs), "missed"))
+    made.update_layout(common(100 + 28 * len(runs)))
     made.update_layout(
         barmode="stack",
         hovermode="y unified",

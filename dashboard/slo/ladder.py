@@ -166,7 +166,7 @@ def attainment_figure(
         words = f"{units.show(share, 'ratio')} [{_percents(low, high)}]"
         _dot(made, one, colours[one.ladder.name], share, (share - low, high - share), words)
     made.add_hline(y=objective, line={"color": "rgba(128,128,128,0.9)", "dash": "dash", "width": 1})
-    _style(made, found, "attainment")
+    _style(made, found)
     made.update_yaxes(range=[max(0.0, lowest - 0.05) if lowest > 0.5 else -0.02, 1.02])
     made.update_yaxes(tickformat=".0%")
     return made
@@ -197,7 +197,7 @@ def goodput_figure(found: Sequence[Point], colours: Mapping[str, Line]) -> go.Fi
         good = one.found.goodput_rps
         words = f"{units.show(good, 'rps')} [{units.between(low, high, 'rps')}]"
         _dot(made, one, colours[one.ladder.name], good, (good - low, high - good), words)
-    _style(made, found, "goodput")
+    _style(made, found)
     made.update_yaxes(rangemode="tozero", tickformat=",~g")
     return made
 
@@ -239,8 +239,8 @@ def _dot(
     )
 
 
-def _style(made: go.Figure, found: Sequence[Point], revision: str) -> None:
-    made.update_layout(common(_HEIGHT, revision))
+def _style(made: go.Figure, found: Sequence[Point]) -> None:
+    made.update_layout(common(_HEIGHT))
     made.update_layout(hovermode="closest")
     loads = [one.load for one in found]
     rate = bool(found) and found[0].kind == "rate"

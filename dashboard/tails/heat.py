@@ -118,7 +118,7 @@ def figure(one: Heat, line: Line, unit: units.Unit, value_range: tuple[float, fl
     )
     _failed(made, one, value_range[1])
     _edges(made, one)
-    made.update_layout(common(HEIGHT, "heat", legend=False))
+    made.update_layout(common(HEIGHT, legend=False))
     made.update_layout(hovermode="closest")
     made.update_xaxes(ticksuffix=" s", range=[0, float(one.time_edges_s[-1])])
     low, high = value_range

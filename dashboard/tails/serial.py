@@ -116,7 +116,7 @@ def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go
                 ],
                 hovertemplate="%{y:.2%} · %{text}" + sample.on_hover,
             )
-    made.update_layout(common(_HEIGHT, "chance"))
+    made.update_layout(common(_HEIGHT))
     made.update_layout(hovermode="closest")
     made.update_yaxes(range=[0, 1.01], tickformat=".0%")
     latency_axis(made, "x", samples, unit)
@@ -181,7 +181,7 @@ def slowest_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> g
                 hovertemplate="%{text}" + sample.on_hover,
             )
     made.add_vline(x=calls, line={"color": "rgba(128,128,128,0.8)", "dash": "dot"})
-    made.update_layout(common(_HEIGHT, "slowest"))
+    made.update_layout(common(_HEIGHT))
     made.update_layout(hovermode="closest")
     marks = [mark for mark in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if mark <= most]
     made.update_xaxes(

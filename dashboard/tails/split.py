@@ -239,7 +239,7 @@ def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go
             textangle=0,
             hovertemplate="%{text}",
         )
-    made.update_layout(common(110 + 34 * len(splits), "split"))
+    made.update_layout(common(110 + 34 * len(splits)))
     made.update_layout(
         barmode="relative",
         hovermode="y unified",

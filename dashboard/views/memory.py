@@ -239,7 +239,6 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
                         span.start_s,
                         span.end_s,
                         span.step_s,
-                        f"memory-{one.panel.key}{span.step_s}",
                     ),
                     f"panel-{one.panel.key}",
                     t(one.panel.title),

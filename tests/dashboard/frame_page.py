@@ -19,7 +19,7 @@ QUERY = 'sum by (instance) (rate(requests_total{job="<b>"}[1m]))'
 
 
 def _figure(key: str, last: int) -> go.Figure:
-    figure = go.Figure(layout=common(225, key))
+    figure = go.Figure(layout=common(225))
     for name in ("a long name of a run, 20261123-061302", "b <i>&amp; c"):
         figure.add_scatter(x=[0, 1, 2], y=[1, 3, last], name=name, mode="lines")
     return figure

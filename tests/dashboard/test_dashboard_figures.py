@@ -108,20 +108,20 @@ def test_hostile_names_reach_no_figure_as_tags() -> None:
         run_figures.ecdf(samples, "s"),
         run_figures.tail(samples, "s"),
         run_figures.distribution(samples, "s"),
-        figures.panel([Curve(HOSTILE, LINE, [T0], [1.0])], "s", T0 - 9, T0, 1, "r"),
+        figures.panel([Curve(HOSTILE, LINE, [T0], [1.0])], "s", T0 - 9, T0, 1),
     ):
         assert not any("<" in (trace.name or "") for trace in figure.data)
 
 
 def test_a_gap_in_a_series_stays_a_gap() -> None:
     curve = Curve("a", LINE, [T0, T0 + 1, T0 + 9, T0 + 10], [1.0, math.nan, 3.0, 4.0])
-    figure = figures.panel([curve], "count", T0, T0 + 10, 1, "r")
+    figure = figures.panel([curve], "count", T0, T0 + 10, 1)
     assert list(figure.data[0].y) == [1.0, None, 3.0, 4.0, None]
 
 
 def test_a_band_without_an_upper_bound_leaves_the_plot_and_says_so() -> None:
     band = Band("a", LINE, [T0, T0 + 1], [0.1, 80.0], [0.2, math.inf])
-    figure = figures.panel([band], "s", T0, T0 + 1, 1, "r")
+    figure = figures.panel([band], "s", T0, T0 + 1, 1)
     top = figure.layout.yaxis.range[1]
     assert figure.data[1].y[1] > top
     assert figure.data[1].text[1] == "> 80 s"
@@ -129,5 +129,5 @@ def test_a_band_without_an_upper_bound_leaves_the_plot_and_says_so() -> None:
 
 def test_a_panel_without_data_still_has_axes() -> None:
     for unit in ("s", "ratio", "bytes", "count"):
-        figure = figures.panel([], unit, T0, T0 + 60, 1, "r")  # type: ignore[arg-type]
+        figure = figures.panel([], unit, T0, T0 + 60, 1)  # type: ignore[arg-type]
         assert figure.layout.yaxis.range is not None

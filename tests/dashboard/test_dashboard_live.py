@@ -124,7 +124,7 @@ def test_cells_are_the_rate_in_each_bucket_and_empty_rows_at_the_ends_are_left_o
 
 def test_a_heatmap_of_nothing_is_an_empty_figure_and_an_empty_table() -> None:
     nothing = _buckets({1.0: 0.0, math.inf: 0.0})
-    figure = drawing.heatmap(nothing, "s", LINE, SPAN, "r")
+    figure = drawing.heatmap(nothing, "s", LINE, SPAN)
     assert len(figure.data[0].z or ()) == 0
     assert drawing.heat_numbers(nothing, "s").empty
 
@@ -138,7 +138,7 @@ def test_a_heatmap_s_table_has_the_cells_that_are_drawn() -> None:
 
 def test_stacked_lines_reach_as_high_as_their_sum() -> None:
     curves = [Curve(name, LINE, TIMES, (2.0,) * 5, stacked=True) for name in "ab"]
-    figure = figures.panel(curves, "count", SPAN.start_s, SPAN.end_s, 1, "r")
+    figure = figures.panel(curves, "count", SPAN.start_s, SPAN.end_s, 1)
     assert figure.layout.yaxis.range[1] >= 4.0
     assert [trace.stackgroup for trace in figure.data] == ["all", "all"]
 

@@ -62,13 +62,16 @@ def _tile(tile: Tile) -> str:
     return (
         '<div style="border:1px solid rgba(128,128,128,.3);border-radius:6px;padding:8px 12px;'
         'min-width:0">'
-        '<div style="display:flex;align-items:center;gap:8px;min-width:0;white-space:nowrap">'
+        # What has no room beside the title goes below it.
+        '<div style="display:flex;flex-wrap:wrap;align-items:center;column-gap:8px;'
+        'white-space:nowrap"><div style="display:flex;align-items:center;gap:8px;max-width:100%">'
         f'<span style="flex:none;width:26px;border-top:4px {dash} {tile.line.colour}"></span>'
         '<strong style="overflow:hidden;text-overflow:ellipsis" '
-        f'title="{_escaped(tile.title)}">{_escaped(tile.title)}</strong>'
+        f'title="{_escaped(tile.title)}">{_escaped(tile.title)}</strong></div>'
+        '<div style="display:flex;align-items:center;gap:8px;flex:1 1 auto;max-width:100%">'
         '<span style="opacity:.72;font-size:.85em;overflow:hidden;text-overflow:ellipsis;'
-        f'flex:1 1 40px;min-width:0" title="{_escaped(tile.subtitle)}">'
-        f"{_escaped(tile.subtitle)}</span>{_mark(tile.mark)}</div>"
+        f'flex:1 1 auto;min-width:0" title="{_escaped(tile.subtitle)}">'
+        f"{_escaped(tile.subtitle)}</span>{_mark(tile.mark)}</div></div>"
         '<div style="display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:4px 10px;'
         f'margin-top:4px">{facts}</div></div>'
     )

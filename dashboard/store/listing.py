@@ -143,7 +143,9 @@ def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str
     known = ENGINES.get(kind)
     state = "running" if info.running else ("finished" if info.finished else "unfinished")
     name = str(manifest["name"])
-    load = f"{manifest['load']['scenario']}, {in_words(manifest['load']['arrival'])}"
+    scenario, arrival = str(manifest["load"]["scenario"]), in_words(manifest["load"]["arrival"])
+    # Short, for its column; a batch is its own arrival.
+    load = ", ".join(dict.fromkeys([scenario, arrival.replace(" requests/s", "/s")]))
     model = str(engine.get("model") or "")
     entry = Entry(
         run_id=info.run_id,

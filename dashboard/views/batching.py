@@ -20,6 +20,7 @@ from measure.table import OPEN_LOOP_ONLY
 from servers.catalog import ENGINES
 
 _SKELETON_PX = 330
+_RUNS_BESIDE = 2
 LEVELS = ("p50", "p90", "p99")
 _TO_MAKE = """for users in 1 4 16; do
   lab run {first} --set {knob}=1  --users $users --duration 20s
@@ -199,7 +200,9 @@ def _over_time(chosen: tuple[str, ...]) -> None:
         else:
             found[name] = timeline
     lines = theme.lines_for_runs(list(chosen), st.context.theme.type == "dark")
-    left, middle, right = st.columns(3)
+    # A legend of many runs takes the width of the page, or the height of the figure.
+    beside = len(found) <= _RUNS_BESIDE
+    left, middle, right = st.columns(3) if beside else [st.container() for _ in range(3)]
     with left:
         _curves(
             timelines.batch_curves(found, lines),
@@ -292,14 +295,12 @@ def _knobs() -> None:
 
 
 def _table(table: pd.DataFrame) -> None:
-    """The table, each column as wide as its longest text, or as most of its title."""
-    widths = {
-        name: st.column_config.TextColumn(
-            width=min(28 + 8 * max(len(str(cell)) for cell in (name[:22], *table[name])), 520)
-        )
-        for name in table.columns
-    }
-    st.dataframe(table, hide_index=True, column_config=widths)
+    """Sentences need lines of their own: a table that wraps, its cells nothing but text."""
+    st.table(
+        table.rename(columns=text.markdown).map(lambda cell: text.markdown(cell, 600)),
+        border="horizontal",
+        hide_index=True,
+    )
 
 
 def _markdown(value: object) -> str:

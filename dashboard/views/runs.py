@@ -133,11 +133,11 @@ def _table(shown: list[Entry]) -> list[Entry]:
 def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
-        "run": column.TextColumn(t("Run"), width=225, pinned=True),
-        "engine": column.TextColumn(t("Engine"), width=140),
-        "load": column.TextColumn(t("Load"), width=155),
+        "run": column.TextColumn(t("Run"), width=250, pinned=True),
+        "engine": column.TextColumn(t("Engine"), width=150),
+        "load": column.TextColumn(t("Load"), width=158),
         "latency": column.TextColumn(
-            t("Latency"), width=125, help=t("Which latency p50 and p99 are of: the run's headline.")
+            t("Latency"), width=124, help=t("Which latency p50 and p99 are of: the run's headline.")
         ),
         "p50_ms": column.NumberColumn(t("p50 (ms)"), width=67, format="%.1f"),
         "p99_ms": column.NumberColumn(

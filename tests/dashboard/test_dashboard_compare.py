@@ -15,7 +15,7 @@ from dashboard.compare.scatter import Called
 from dashboard.runs import LoadedRun
 from dashboard.short_names import LONGEST, short
 from dashboard.theme import lines_for_runs
-from measure.compare import Comparison, Setting, compare, distributions, effects
+from measure.compare import Cell, Comparison, Setting, compare, distributions, effects
 from servers.catalog import ENGINES
 
 APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
@@ -125,6 +125,23 @@ def test_any_number_is_drawn_against_any_other(three: list[LoadedRun]) -> None:
     assert list(frame["y: TTFT p50 (seconds)"]) == [
         one.run.summary["ttft_s"]["p50"] for one in three
     ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "mode", "legend"), [(3, "markers+text", False), (8, "markers", True)]
+)
+def test_few_points_are_named_beside_them_off_the_edges_and_many_in_the_legend(
+    runs: int, mode: str, legend: bool
+) -> None:
+    names = [f"run-{place}" for place in range(runs)]
+    lines = lines_for_runs(names, dark=False)
+    rates = scatter.Axis("Achieved", "rps", tuple(Cell(float(place)) for place in range(runs)))
+    called = [Called(name, name, lines[name]) for name in names]
+    figure = scatter.figure(called, rates, rates)
+    assert {trace.mode for trace in figure.data} == {mode}
+    assert figure.layout.showlegend is legend
+    sides = [trace.textposition.split()[1] for trace in figure.data]
+    assert (sides[0], sides[-1]) == ("right", "left")
 
 
 def test_a_run_that_lacks_a_number_is_left_out_by_name(tmp_path: Path) -> None:

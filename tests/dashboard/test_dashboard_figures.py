@@ -85,6 +85,11 @@ def test_a_sample_of_unknown_dependence_has_a_tail_and_no_band() -> None:
     assert points.interval_survival.size == 0
 
 
+def test_a_narrow_figure_over_four_decades_has_few_ticks() -> None:
+    figure = run_figures.distribution([_sample(np.geomspace(0.001, 10, 500))], "s")
+    assert figure.layout.xaxis.ticktext == ("1 ms", "10 ms", "100 ms", "1 s", "10 s")
+
+
 def test_shares_of_a_distribution_add_up_to_nearly_one() -> None:
     values = np.random.default_rng(3).lognormal(size=5000)
     figure = run_figures.distribution([_sample(values)], "s")

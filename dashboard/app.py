@@ -53,6 +53,15 @@ PAGES = {
 }
 
 
+def _empty_asks_nothing() -> None:
+    """Take `?range=` out of the address: to a control that always has a choice it would be none."""
+    empty = [name for name in st.query_params if not any(st.query_params.get_all(name))]
+    for name in empty:
+        del st.query_params[name]
+    if empty:
+        st.rerun()
+
+
 def _language() -> None:
     """The choice of language. The address names it by its code, not by what is written here."""
     if "lang" not in st.session_state:
@@ -74,6 +83,7 @@ def _language() -> None:
         st.query_params.pop("lang", None)
 
 
+_empty_asks_nothing()
 _language()
 with st.container(key="early"):
     st.html(early.script(), unsafe_allow_javascript=True)

@@ -7,8 +7,10 @@ A page asks many things at a time. One that Prometheus did not answer in time is
 moment, and the others are not asked: a page waits for a slow Prometheus once, not once a query.
 """
 
+import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +27,7 @@ from servers import instances
 TIMEOUT_S = 2.5
 HOLD_S = 5.0
 """How long a Prometheus that did not answer in time is left alone."""
+_HALF_A_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")
 DEFAULT_URL = "http://127.0.0.1:9090"
 URL_VARIABLE = "SERVING_LAB_PROMETHEUS_URL"
 
@@ -174,6 +177,10 @@ def read(status: int, body: bytes, url: str) -> Any | Failure:
         )
     try:
         content = httpx.Response(200, content=body).json()
+        if _HALF_A_LETTER.search(body):
+            # JSON can spell half a letter, which no browser is sent.
+            whole = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+            content = json.loads(whole)
         if content.get("status") == "error":
             refusal = str(content.get("error"))
             return Failure(

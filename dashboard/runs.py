@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dashboard import text
 from measure import latency, server_metrics, window
 from measure.errors import MeasureError
 from measure.quantiles import LEVELS, Floats, effective_counts
@@ -167,5 +168,10 @@ def names_in(values: Sequence[str], known: Collection[str]) -> list[str]:
 
 
 def to_query(names: Sequence[str]) -> str | list[str]:
-    """The names as the address's `runs`: joined by commas unless a name has one itself."""
-    return list(names) if any("," in name for name in names) else ",".join(names)
+    """The names as the address's `runs`: joined by commas unless a name has one itself.
+
+    One that is no text (a folder's name that is not UTF-8) is left out: no address can hold it.
+    """
+    said = [name for name in names if text.is_whole(name)]
+    alone = any("," in name or name != name.strip() for name in said)
+    return said if alone else ",".join(said)

@@ -12,13 +12,20 @@ _CONTROL = re.compile(
 )
 # GitHub's Markdown makes links of these after it has taken the escapes away.
 _ADDRESS = re.compile(r"(?i)(?<=http)(?=://)|(?<=https)(?=://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@)")
+# Half a letter: a file's name that is no UTF-8 comes in as these, and nothing can be sent with one.
+_HALF = re.compile(r"[\ud800-\udfff]")
 _JOINER = "\u2060"
 
 
 def plain(text: object, longest: int = 300) -> str:
     """The text on one line without control characters, cut where it is too long to read."""
-    line = _CONTROL.sub(" ", str(text)).strip()
+    line = _CONTROL.sub(" ", _HALF.sub("\ufffd", str(text))).strip()
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def is_whole(text: str) -> bool:
+    """Whether it can be sent: half a letter, as in a file's name that is not UTF-8, cannot."""
+    return not _HALF.search(text)
 
 
 def markdown(text: object, longest: int = 300) -> str:

@@ -155,9 +155,20 @@ def recover(path: Path | str) -> Run:
     return open_run(path)
 
 
+def _must_be_text(folder: Path) -> None:
+    try:
+        folder.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DamagedRunError(
+            f"The folder {folder.name!a} has a name that is no UTF-8 text, so nothing can "
+            "name it. Rename it."
+        ) from error
+
+
 def info(folder: Path) -> RunInfo:
     """What a listing says of the run in `folder`; never raises for what is wrong in there."""
     try:
+        _must_be_text(folder)
         running = run_files.is_running(folder)
         manifest = run_files.read_manifest(folder)
         finished = bool(manifest["finished"])

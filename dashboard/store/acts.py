@@ -87,7 +87,8 @@ def export_file(root: Path, names: Sequence[str], file_name: str) -> Outcome:
 
 def file_name(names: Sequence[str]) -> str:
     """What an export of these runs is called."""
-    return f"{names[0]}.zip" if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more.zip"
+    first = text.plain(names[0])
+    return f"{first}.zip" if len(names) == 1 else f"{first}-and-{len(names) - 1}-more.zip"
 
 
 def total_bytes(root: Path, names: Iterable[str]) -> int:

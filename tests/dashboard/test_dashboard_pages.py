@@ -47,6 +47,30 @@ def test_live_keeps_its_choices_in_the_address(lab: Path) -> None:
     assert app.session_state["follow"] is False
 
 
+@pytest.mark.parametrize(
+    ("page", "key", "usual"),
+    [
+        ("live", "range", "5 min"),
+        ("live", "quantile", "p99"),
+        ("memory", "range", "15 min"),
+        ("compare", "metric", None),
+        ("slo", "objective", "99"),
+    ],
+)
+def test_an_empty_value_in_the_address_asks_for_nothing(
+    lab: Path, page: str, key: str, usual: str | None
+) -> None:
+    for run_id in ("a", "b"):
+        write_run(lab / "runs", run_id, records(60))
+    app = AppTest.from_file(APP, default_timeout=PATIENCE_S)
+    app.query_params[key] = ""
+    app.switch_page(f"views/{page}.py").run()
+    assert not app.exception
+    assert key not in app.query_params
+    if usual:
+        assert app.session_state[key] == usual
+
+
 def test_no_run_shows_the_two_commands(lab: Path) -> None:
     app = _compare()
     assert not app.exception

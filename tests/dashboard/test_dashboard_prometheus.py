@@ -44,6 +44,14 @@ def test_series_are_read_with_nan_and_infinity() -> None:
     assert series.last == 4.5
 
 
+def test_half_a_letter_in_a_label_becomes_one_that_can_be_sent() -> None:
+    body = b"""{"status": "success", "data": {"result": [
+        {"metric": {"instance": "a\\ud800b", "job": "\\ud83d\\ude00"}, "value": [1, "2"]}]}}"""
+    found = _read(200, body, "http://x")
+    assert not isinstance(found, Failure)
+    assert found[0].labels == {"instance": "a?b", "job": "\U0001f600"}
+
+
 def test_a_query_prometheus_refuses_says_why() -> None:
     body = b'{"status":"error","errorType":"bad_data","error":"parse error: unexpected x"}'
     answer = _read(400, body, "u")

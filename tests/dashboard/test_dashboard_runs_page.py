@@ -1,6 +1,8 @@
 """The Runs page, run by Streamlit without a browser."""
 
 import io
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,20 @@ def test_hostile_text_is_text(runs: Path) -> None:
     assert not any("<script" in shown or "[x](http" in shown for shown in markdown)
     assert HOSTILE in [one.value for one in app.text]
     assert "\u202e" not in "".join(map(str, app.dataframe[0].value.to_numpy().ravel()))
+
+
+def test_a_folder_whose_name_is_no_text_is_listed_as_damaged_and_can_go(runs: Path) -> None:
+    bad = Path(os.fsdecode(os.fsencode(runs) + b"/bad-\xff"))
+    shutil.copytree(runs / "20260101-a", bad)
+    app = opened()
+    table = app.dataframe[0].value.set_index("run")
+    assert table.loc["bad-\ufffd", "state"] == "damaged"
+    assert "Rename it" in said(app)
+    for page in ("compare", "tails", "batching", "memory", "slo"):
+        assert not app.switch_page(f"views/{page}.py").run().exception
+    app = opened()
+    app.session_state["picked_runs"] = [bad.name]
+    assert not app.run().exception
 
 
 def test_files_of_the_right_names_and_wrong_values_are_a_damaged_run(runs: Path) -> None:

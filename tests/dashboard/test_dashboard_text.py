@@ -49,6 +49,11 @@ def test_a_mark_says_its_word() -> None:
     assert html.escape('why "so"') in shown
 
 
+def test_half_a_letter_becomes_a_mark_that_can_be_sent() -> None:
+    for shown in (text.plain("a\udcffb"), text.markdown("a\ud800b"), text.figure("a\udfffb")):
+        assert shown == "a\ufffdb"
+
+
 def test_long_text_is_cut_and_control_characters_go() -> None:
     assert text.plain("a\x00b\nc") == "a b c"
     assert text.plain("x" * 400).endswith("…")

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from measure import shapes
+from measure import formats
 from measure.arrival import in_words
 from measure.errors import DamagedRunError, MeasureError
 from measure.slo import Slo
@@ -22,52 +22,10 @@ from measure.warmup import problem as warmup_problem
 
 RUN_SCHEMA = "serving-lab/run/1"
 
-_REQUIRED = (
-    "schema", "run_id", "name", "created", "epoch_s", "finished", "engine", "load", "machine",
-    "versions", "git_commit", "slo",
-)  # fmt: skip
 _ENGINE = ("name", "version", "settings", "argv", "model", "device")
 _LOAD = (
     "scenario", "protocol", "host", "arrival", "duration_s", "warmup", "prompt",
     "output_tokens", "seed", "workers",
-)  # fmt: skip
-# Texts that may be null or absent, so that other labs' manifests stay readable.
-_SAID = shapes.TEXT_OR_NOTHING
-_LIMITS = dict.fromkeys(("ttft_s", "itl_s", "tpot_s", "e2e_s"), shapes.LIMIT_OR_NOTHING)
-_SHAPE = shapes.Keys(
-    {
-        "run_id": shapes.TEXT,
-        "name": shapes.TEXT,
-        "epoch_s": shapes.MOMENT,
-        "finished": shapes.YES_OR_NO,
-        "engine": shapes.Keys(
-            {},
-            {
-                "name": _SAID, "title": _SAID, "version": _SAID, "model": _SAID, "device": _SAID,
-                "settings": shapes.Members(shapes.ANYTHING, missing=True),
-            },
-        ),
-        "load": shapes.Keys(
-            {"scenario": shapes.TEXT, "protocol": shapes.TEXT},
-            {
-                "warmup_s": shapes.NUMBER_OR_NOTHING,
-                "duration_s": shapes.NUMBER_OR_NOTHING,
-                "calibration": shapes.Keys(
-                    {}, {"ceiling_tokens_per_s": shapes.NUMBER_OR_NOTHING}, missing=True
-                ),
-                "arrival": shapes.Keys(
-                    {"kind": shapes.TEXT},
-                    {
-                        "users": shapes.COUNT_OR_NOTHING,
-                        "rate_rps": shapes.NUMBER_OR_NOTHING,
-                        "ends_s": shapes.NUMBER_OR_NOTHING,
-                    },
-                ),
-            },
-        ),
-        "slo": shapes.Keys({}, _LIMITS, missing=True),
-    },
-    {},
 )  # fmt: skip
 CLOSED_LOOP = "closed"
 
@@ -138,23 +96,10 @@ def problem(manifest: Mapping[str, Any]) -> str | None:
     schema = manifest.get("schema")
     if schema != RUN_SCHEMA:
         return f"its schema is {schema!r} and this version of the lab reads {RUN_SCHEMA!r}"
-    missing = [key for key in _REQUIRED if key not in manifest]
-    if missing:
-        return f"it has no {', '.join(missing)}"
-    for key in ("engine", "load", "machine", "versions"):
-        if not isinstance(manifest[key], Mapping):
-            return f"its {key} is not an object"
-    missing = [
-        f"load.{key}" for key in ("scenario", "protocol", "host") if not manifest["load"].get(key)
-    ]
-    arrival = manifest["load"].get("arrival")
-    if not isinstance(arrival, Mapping) or not isinstance(arrival.get("kind"), str):
-        missing.append("load.arrival.kind")
-    if missing:
-        return f"it has no {', '.join(missing)}"
-    odd = shapes.problem(manifest, _SHAPE, "it")
-    if odd:
-        return odd.removeprefix("it.")
+    wrong = formats.problem(manifest, "manifest")
+    if wrong:
+        return wrong
+    arrival = manifest["load"]["arrival"]
     try:
         in_words(arrival)
     except (KeyError, TypeError, ValueError) as error:

@@ -9,57 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from measure import formats, shards
 from measure import manifest as manifests
-from measure import shapes, shards
 from measure.errors import DamagedRunError, MeasureError
 from measure.files import read_json
-from measure.quantiles import LEVELS
 from measure.records import SCHEMA
-from measure.summary import QUANTITIES
 
 MANIFEST, SUMMARY, REQUESTS, SHARDS, LOGS = (
     "manifest.json", "summary.json", "requests.parquet", "shards", "logs",
 )  # fmt: skip
 _ROWS_PER_GROUP = 65_536
-_NUMBER = shapes.NUMBER_OR_NOTHING
-_DESCRIBED = shapes.Keys(
-    {"count": shapes.COUNT, **dict.fromkeys(LEVELS, _NUMBER), "ci95": shapes.Members(
-        shapes.Each(shapes.NUMBER, length=2, missing=True)
-    )},
-    {"mean": _NUMBER, "max": _NUMBER, "effective_count": shapes.COUNT_OR_NOTHING},
-)  # fmt: skip
-_SUMMARY = shapes.Keys(
-    {
-        "window_s": shapes.NUMBER,
-        "requests": shapes.Keys(
-            dict.fromkeys(("total", "ok", "failed", "cancelled"), shapes.COUNT),
-            {"by_error": shapes.Members(shapes.COUNT)},
-        ),
-        **dict.fromkeys(("offered_rps", "achieved_rps", "goodput_rps"), _NUMBER),
-        **dict.fromkeys(("slo_attainment", "output_tokens_per_s"), _NUMBER),
-        "client": shapes.Keys(
-            {"verdict": shapes.TEXT, "reasons": shapes.Each(shapes.TEXT)},
-            {
-                **dict.fromkeys(("cpu_s", "cpu_us_per_chunk"), _NUMBER),
-                **dict.fromkeys(("merged_first_chunks", "merged_chunks"), _NUMBER),
-                "max_in_flight": shapes.COUNT_OR_NOTHING,
-            },
-        ),
-        **dict.fromkeys(QUANTITIES, _DESCRIBED),
-    },
-    {
-        # Summaries of before there were other rules for the warm-up have none.
-        "window": shapes.Keys(
-            {
-                "start_s": shapes.NUMBER, "end_s": shapes.NUMBER,
-                "warmup": shapes.Keys({"rule": shapes.TEXT}, {}),
-                "requests_before": shapes.COUNT, "problem": shapes.TEXT_OR_NOTHING,
-            },
-            {},
-            missing=True,
-        )
-    },
-)  # fmt: skip
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -77,10 +36,10 @@ def read_summary(path: Path) -> dict[str, Any]:
     if not (path / SUMMARY).exists():
         raise missing(path, SUMMARY)
     summary = read_json(path / SUMMARY)
-    wrong = shapes.problem(summary, _SUMMARY, "it")
+    wrong = formats.problem(summary, "summary")
     if wrong:
         raise DamagedRunError(
-            f"{path / SUMMARY} is not the summary of a run: {wrong.removeprefix('it.')}. Restore "
+            f"{path / SUMMARY} is not the summary of a run: {wrong}. Restore "
             f"it from a copy, or move {path} out of the way."
         )
     return summary

@@ -46,7 +46,7 @@ def test_the_machine_is_described():
     [
         ({"scenario": None}, "load.scenario"),
         ({"arrival": {}}, "load.arrival.kind"),
-        ({"arrival": "closed"}, "load.arrival.kind"),
+        ({"arrival": "closed"}, "load.arrival must be object"),
         ({"warmup_s": "5s"}, "warmup_s"),
     ],
 )

@@ -115,3 +115,13 @@ def test_the_number_of_serial_calls_stands_in_the_address(browser: Any, looking:
         page.wait_for_url(re.compile("calls=7"), timeout=PATIENCE_MS)
         sync_api.expect(page.get_by_text("one of 7 calls").first).to_be_visible(timeout=PATIENCE_MS)
         assert wrong == []
+
+
+@pytest.mark.parametrize("path", ["/", "/live"])
+def test_the_first_page_is_found_by_its_name_too(
+    browser: Any, looking: Dashboard, path: str
+) -> None:
+    looking.show("usual")
+    with opened(browser, f"{looking.url}{path}?quantile=p50") as (page, wrong):
+        sync_api.expect(page.locator('.st-key-quantile [aria-checked="true"]')).to_have_text("p50")
+    assert wrong == []

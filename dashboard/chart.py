@@ -1,5 +1,6 @@
 """One figure on a page: its title and help, the figure, and a menu to take it away."""
 
+import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,8 @@ from dashboard.words import t
 _BUTTONS = Path(__file__).with_name("chart_buttons.js")
 _CSS = """
 section { display: flex; gap: 8px; }
-button { flex: 1; font: inherit; padding: 6px 10px; cursor: pointer; color: var(--st-text-color);
+button { flex: 1; font: inherit; font-size: 0.875rem; padding: 6px 10px; cursor: pointer;
+  color: var(--st-text-color);
   background: var(--st-background-color); border: 1px solid var(--st-border-color);
   border-radius: var(--st-base-radius); white-space: nowrap; }
 button:hover, button:focus-visible { border-color: var(--st-primary-color);
@@ -48,7 +50,7 @@ def chart(
         queries: the PromQL the figure was read by, if it was.
         aside: a word in grey beside the title ("idle").
     """
-    key = _NOT_IN_A_KEY.sub("-", key)
+    key = _safe(key)
     with st.container(gap="xxsmall"):
         with st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center"):
             shown = f" :gray[{text.markdown(aside)}]" if aside else ""
@@ -57,6 +59,14 @@ def chart(
         st.plotly_chart(
             figure, key=key, config={"displayModeBar": False}, alt=alt or f"{title}. {help}"
         )
+
+
+def _safe(key: str) -> str:
+    """The key as a file and a style sheet may have it; two names stay two."""
+    plain = _NOT_IN_A_KEY.sub("-", key)[:80]
+    if plain == key:
+        return key
+    return f"{plain.strip('-')}-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Sequence[str]) -> None:

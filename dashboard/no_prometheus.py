@@ -53,7 +53,8 @@ def show(failure: Failure, said_by: str) -> None:
         st.markdown(t("Engines started by the lab on this machine:"))
         st.text(
             "\n".join(
-                text.plain(f"{one.name}  {one.title}  {one.state}  {one.about}") for one in local
+                text.plain(" · ".join(filter(None, (one.name, one.title, t(one.state), one.about))))
+                for one in local
             )
         )
     if not st.session_state.get("follow", True):

@@ -270,6 +270,8 @@ def over_time(
     layout = common(_HEIGHT)
     layout["xaxis"] |= {"ticksuffix": " s"}
     layout["yaxis"] |= {"rangemode": "tozero", **ticks(unit)}
+    if unit == "count" and all((rate < 5).all() for _, rate in rates.values()):
+        layout["yaxis"]["dtick"] = 1
     if warmup_s > 0:
         layout |= _shaded(warmup_s)
     return go.Figure(data=traces, layout=layout)

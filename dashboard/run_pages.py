@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
+from unicodedata import east_asian_width
 
 import pandas as pd
 import streamlit as st
@@ -64,7 +65,7 @@ def table(
     widths = {
         name: st.column_config.TextColumn(
             text.plain(name, 60),
-            width=min(28 + 6 * max(len(str(cell)) for cell in (name[:24], *shown[name])), 420),
+            width=min(28 + 6 * max(_columns(str(cell)) for cell in (name[:24], *shown[name])), 420),
             help=text.markdown((full_names or {}).get(name, "")) or None,
             pinned=name == "",
         )
@@ -73,3 +74,17 @@ def table(
     if isinstance(height, int) and ROW_HEIGHT * (len(shown) + 1) < height:
         height = "auto"
     st.dataframe(shown, hide_index=True, height=height, column_config=widths)
+
+
+def _columns(words: str) -> int:
+    """How much room the words take: those of Korean take that of two Latin ones each."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in words)
+
+
+def sentences(shown: pd.DataFrame) -> None:
+    """A table that wraps, since sentences need lines of their own; its cells nothing but text."""
+    st.table(
+        shown.rename(columns=text.markdown).map(lambda cell: text.markdown(cell, 600)),
+        border="horizontal",
+        hide_index=True,
+    )

@@ -21,7 +21,7 @@ TITLES: dict[Unit, str] = {
 
 TICKS: dict[Unit, dict[str, str]] = {
     "s": {"ticksuffix": "s", "tickformat": "~s"},
-    "ratio": {"tickformat": ".0%"},
+    "ratio": {"tickformat": ".2~%"},
     "bytes": {"tickformat": "~s", "ticksuffix": "B"},
     "W": {"tickformat": "~g", "ticksuffix": " W"},
     "°C": {"tickformat": "~g", "ticksuffix": " °C"},
@@ -64,13 +64,20 @@ def seconds(value: float) -> str:
         return f"{figures(value * 1e3)} ms"
     if size < 600:
         return f"{figures(value)} s"
-    return f"{value / 60:.0f} min"
+    return f"{figures(value / 60)} min" if size >= 1e6 else f"{value / 60:.0f} min"
 
 
 def figures(value: float) -> str:
-    """Three significant figures, never in exponents, thousands set apart."""
+    """Three significant figures, thousands set apart; in exponents from 10^15 on only.
+
+    A dash for what is no number, as `show` has it.
+    """
+    if not math.isfinite(value):
+        return show(value, "count")
     if value == 0:
         return "0"
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
     digits = 2 - math.floor(math.log10(abs(value)))
     rounded = round(value, digits)
     if abs(rounded) >= 1000:

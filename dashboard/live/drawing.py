@@ -34,7 +34,7 @@ def shapes(
         if source in without:
             continue
         for i, reading in enumerate(several):
-            name = f"{called(source)} {reading.label}".strip()
+            name = f"{called(source)} {t(reading.label)}".strip()
             line = lines[source].nth(i)
             if reading.values:
                 found.append(Curve(name, line, reading.times_s, reading.values))
@@ -51,7 +51,7 @@ def stack(several: Sequence[Reading], dark: bool) -> list[Curve]:
     colours = theme.palette(dark)
     return [
         Curve(
-            reading.label or t("all"),
+            t(reading.label) or t("all"),
             Line(colours[i % len(colours)], theme.DASHES[i // len(colours) % len(theme.DASHES)]),
             reading.times_s,
             reading.values,

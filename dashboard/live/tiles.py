@@ -75,7 +75,8 @@ def _tile(
         for label, key, quantile in _wanted(source, by_key)
     ]
     state = t(source.state) if source.state else ""
-    words = [t("load test") if source.is_load else title_of(source), state, source.about]
+    about = "" if source.about == source.name else source.about
+    words = [t("load test") if source.is_load else title_of(source), state, about]
     return Tile(source.name, " · ".join(word for word in words if word), line, facts)
 
 

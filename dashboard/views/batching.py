@@ -2,10 +2,18 @@
 
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import chosen_runs, engine_side, quantities, run_figures, runs, text, theme
+from dashboard import (
+    chosen_runs,
+    engine_side,
+    quantities,
+    run_figures,
+    run_pages,
+    runs,
+    text,
+    theme,
+)
 from dashboard.batching import knob_map, sweeps, timelines, tradeoff, tradeoff_figure
 from dashboard.batching import tradeoff_tables as tables
 from dashboard.batching.sweeps import Sweep
@@ -163,7 +171,7 @@ def _front(placed: Tradeoff) -> None:
         st.info(t("There is no front: the client of every run was invalid."))
     else:
         st.markdown(f"**{t('The Pareto front')}**")
-        _table(front)
+        run_pages.sentences(front)
         st.caption(
             t(
                 "Not told apart: the other run gives no less, and the intervals of the two "
@@ -172,7 +180,7 @@ def _front(placed: Tradeoff) -> None:
         )
     if not others.empty:
         with st.expander(t("The other runs of the sweep, and why ({count})", count=len(others))):
-            _table(others)
+            run_pages.sentences(others)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -291,16 +299,7 @@ def _knobs() -> None:
     knob = st.selectbox(
         t("One knob in full"), knob_map.names(known, chosen), key="knob", bind="query-params"
     )
-    _table(knob_map.detail(known, chosen, str(knob)))
-
-
-def _table(table: pd.DataFrame) -> None:
-    """Sentences need lines of their own: a table that wraps, its cells nothing but text."""
-    st.table(
-        table.rename(columns=text.markdown).map(lambda cell: text.markdown(cell, 600)),
-        border="horizontal",
-        hide_index=True,
-    )
+    run_pages.sentences(knob_map.detail(known, chosen, str(knob)))
 
 
 def _markdown(value: object) -> str:

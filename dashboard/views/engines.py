@@ -2,10 +2,9 @@
 
 from collections import Counter
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import runs, text
+from dashboard import run_pages, runs, text
 from dashboard.engines import catalogue
 from dashboard.store import listing
 from dashboard.words import language, t
@@ -46,7 +45,7 @@ def _found(query: str) -> None:
         return
     st.caption(t("{count} knobs and metrics", count=len(hits)))
     _in_english()
-    _table(catalogue.hits_table(hits))
+    run_pages.sentences(catalogue.hits_table(hits))
 
 
 def _in_english() -> None:
@@ -57,7 +56,7 @@ def _in_english() -> None:
 
 def _all() -> None:
     _in_english()
-    _table(catalogue.overview(ENGINES.values()))
+    run_pages.sentences(catalogue.overview(ENGINES.values()))
     st.caption(t("Choose one above to see its knobs, its metrics and what of it runs."))
 
 
@@ -74,12 +73,12 @@ def _one(engine: Engine) -> None:
     st.subheader(t("Knobs"), anchor=False)
     if engine.knobs:
         st.caption(t("Set one with: {command}", command=f"`lab up {engine.name} --set KNOB=VALUE`"))
-        _table(catalogue.knobs_table(engine))
+        run_pages.sentences(catalogue.knobs_table(engine))
     else:
         st.caption(t("It has none."))
     st.subheader(t("Metrics"), anchor=False)
     if engine.metrics:
-        _table(catalogue.metrics_table(engine))
+        run_pages.sentences(catalogue.metrics_table(engine))
     else:
         st.caption(t("The lab reads none from it."))
 
@@ -128,12 +127,7 @@ def _running(engine: Engine) -> None:
         st.caption(t("None of it runs. Start one:"))
         st.code(f"lab up {engine.name}", language="bash")
     else:
-        _table(found)
-
-
-def _table(table: pd.DataFrame) -> None:
-    """Sentences need lines of their own: a table that wraps, its cells nothing but text."""
-    st.table(table.map(lambda cell: text.markdown(cell, 600)), border="horizontal", hide_index=True)
+        run_pages.sentences(found)
 
 
 page()

@@ -19,7 +19,7 @@ from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
 MOST_CHOSEN, MOST_RUNS, MOST_BARS = 40, 80, 12
-TABLE_HEIGHT, BREAKS_HEIGHT = 420, 260
+TABLE_HEIGHT = 420
 _SKELETON_PX = 300
 OBJECTIVES = {"90": 0.9, "95": 0.95, "99": 0.99, "99.9": 0.999}
 EXAMPLE, EXAMPLE_WHOLE = "ttft=0.5,itl=50ms", "e2e=200ms"
@@ -248,7 +248,7 @@ def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
             )
         breaks = ladder.breaks(some, objective)
         if not breaks.empty:
-            run_pages.table(breaks, BREAKS_HEIGHT if len(breaks) > 6 else "auto")
+            run_pages.sentences(breaks)
     if points:
         st.caption(
             t(

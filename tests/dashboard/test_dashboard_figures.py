@@ -90,6 +90,13 @@ def test_a_narrow_figure_over_four_decades_has_few_ticks() -> None:
     assert figure.layout.xaxis.ticktext == ("1 ms", "10 ms", "100 ms", "1 s", "10 s")
 
 
+def test_what_is_counted_and_never_five_has_no_ticks_between() -> None:
+    few = {"a": (np.array([0.0, 1.0]), np.array([0.0, 3.0]))}
+    assert run_figures.over_time(few, {"a": LINE}, "count", 0.0).layout.yaxis.dtick == 1
+    many = {"a": (np.array([0.0, 1.0]), np.array([0.0, 30.0]))}
+    assert run_figures.over_time(many, {"a": LINE}, "count", 0.0).layout.yaxis.dtick is None
+
+
 def test_shares_of_a_distribution_add_up_to_nearly_one() -> None:
     values = np.random.default_rng(3).lognormal(size=5000)
     figure = run_figures.distribution([_sample(values)], "s")

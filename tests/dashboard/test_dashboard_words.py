@@ -51,6 +51,7 @@ CATALOGUES = {
     "what.help": {one.help for one in quantities.QUANTITIES},
     "panel.title": {one.title for one in panels.PANELS},
     "panel.help": {one.help for one in panels.PANELS},
+    "reading.label": {part.label for one in panels.PANELS for part in one.parts if part.label},
     "what": {plan.WEIGHTS, plan.KV_CACHE, plan.OVERHEAD, plan.ACTIVATIONS},
     "source.state": {"runs", "starts", "stopped", "ended", "does not answer"},
     "engine_side.AT_END": {engine_side.AT_END},
@@ -60,6 +61,7 @@ CATALOGUES = {
 ALIKE = {
     "self.quantity.title": "what.title",
     "part.what": "what",
+    "one.state": "source.state",
     "one.panel.title": "panel.title",
     "one.panel.help": "panel.help",
     "readings.panel.help": "panel.help",

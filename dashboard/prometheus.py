@@ -28,6 +28,7 @@ TIMEOUT_S = 2.5
 HOLD_S = 5.0
 """How long a Prometheus that did not answer in time is left alone."""
 _HALF_A_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")
+_YEAR_9999_S = 253_402_000_000.0
 DEFAULT_URL = "http://127.0.0.1:9090"
 URL_VARIABLE = "SERVING_LAB_PROMETHEUS_URL"
 
@@ -189,7 +190,7 @@ def read(status: int, body: bytes, url: str) -> Any | Failure:
         if status != 200:
             raise ValueError(f"HTTP {status}")
         return content["data"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return _strange(url, f"HTTP {status}, {error}")
 
 
@@ -197,7 +198,7 @@ def series(data: Any, url: str) -> Answer:
     """The `data` of a query as series; a failure if it is none. Pure."""
     try:
         return tuple(_series(one) for one in data["result"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         return _strange(url, str(error))
 
 
@@ -210,8 +211,11 @@ def _strange(url: str, why: str) -> Failure:
 
 def _series(result: dict[str, Any]) -> Series:
     points = result["values"] if "values" in result else [result["value"]]
+    times_s = tuple(float(time) for time, _ in points)
+    if times_s and not (min(times_s) >= 0 and max(times_s) <= _YEAR_9999_S):
+        raise ValueError("a time that no clock shows")
     return Series(
         {str(key): str(value) for key, value in result["metric"].items()},
-        tuple(float(time) for time, _ in points),
+        times_s,
         tuple(float(value) for _, value in points),
     )

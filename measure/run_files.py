@@ -71,7 +71,7 @@ def read_parquet(path: Path) -> pa.Table:
                 for group in range(source.num_row_groups)
             ]
         return pa.concat_tables(groups) if groups else SCHEMA.empty_table()
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DamagedRunError(
             f"{file} cannot be read as the records of a run ({error}). Restore it from a copy, or "
             f"move {path} out of the way."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from dashboard import prometheus
+from dashboard import prometheus, promql
 from dashboard.health import facts
 from dashboard.health.facts import Facts
 from dashboard.prometheus import Failure
@@ -53,7 +53,7 @@ def look(url: str) -> Facts | Failure:
             skew_s,
             within_s,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = repr(error)
         return Failure(
             "unreadable",
@@ -78,6 +78,6 @@ def _clock(url: str) -> tuple[float, float, float] | Failure:
 
 def _earlier(url: str, instance: str) -> frozenset[str]:
     """The metrics that Prometheus has of the instance in memory, scraped now or not."""
-    quoted = instance.replace("\\", "\\\\").replace('"', '\\"')
-    found = prometheus.api(url, "label/__name__/values", {"match[]": f'{{instance="{quoted}"}}'})
+    matched = f"{{instance={promql.quote(instance)}}}"
+    found = prometheus.api(url, "label/__name__/values", {"match[]": matched})
     return frozenset(found) if isinstance(found, list) else frozenset()

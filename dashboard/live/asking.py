@@ -146,10 +146,16 @@ def _reading(query: Query, label: str, several: Sequence[Series]) -> Reading:
 def _by_time(
     query: Query, several: Sequence[Series], label: str
 ) -> dict[float, dict[float, float]]:
-    """Values by time and by the number in a label (`le` or `quantile`)."""
+    """Values by time and by the number in a label (`le` or `quantile`).
+
+    A series whose label is no number is left out: no histogram and no summary has one.
+    """
     found: dict[float, dict[float, float]] = {}
     for series in several:
-        key = float(series.labels[label])
+        try:
+            key = float(series.labels[label])
+        except (KeyError, ValueError):
+            continue
         key = key * query.scale if label == "le" else key
         for time_s, value in zip(series.times_s, series.values, strict=True):
             found.setdefault(time_s, {})[key] = value

@@ -1,5 +1,6 @@
 """What an engine's memory was over time, from a run's series; and what it is made of. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ GPU_MEMORY = "lab_instance_gpu_memory_bytes"
 PROCESS_MEMORY = "lab_instance_memory_bytes"
 PSS, RSS = "pss", "rss"
 
+_WHOLE = re.compile("[0-9]{1,15}")
 Series = tuple[Floats, Floats]
 
 
@@ -94,18 +96,20 @@ def kv_bytes(labels: Mapping[str, str], expected: Plan | None) -> int | None:
     Blocks times tokens of a block times bytes of a token; where the last is unknown, the bytes
     that the engine was given. Without either what the plan says, if it does not come later.
     """
-    try:
-        tokens = int(labels["num_gpu_blocks"]) * int(labels["block_size"])
-    except (KeyError, ValueError):
-        tokens = 0
+    tokens = _whole(labels.get("num_gpu_blocks")) * _whole(labels.get("block_size"))
     if tokens and expected is not None and expected.kv_bytes_per_token:
         return tokens * expected.kv_bytes_per_token * max(expected.gpus, 1)
-    given = labels.get("kv_cache_memory_bytes", "")
-    if given.isdigit():
-        return int(given)
+    given = _whole(labels.get("kv_cache_memory_bytes"))
+    if given:
+        return given
     if expected is None or expected.comes_later(plan.KV_CACHE):
         return None
     return expected.part(plan.KV_CACHE, "gpu" if expected.device == "cuda" else "host") or None
+
+
+def _whole(said: str | None) -> int:
+    """A label that is a whole number; 0 if it is none, or more than any machine holds."""
+    return int(said) if said and _WHOLE.fullmatch(said) else 0
 
 
 def layers(one: Observed) -> list[Layer]:

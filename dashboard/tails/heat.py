@@ -67,7 +67,8 @@ def heat(run: Run, key: str) -> Heat | None:
     if values.size:
         low, high = math.log(value_edges[0]), math.log(value_edges[-1])
         with np.errstate(divide="ignore"):
-            row = _places(np.log(values), low, high, rows)
+            # Below zero is what a clock that was set back makes: the lowest row, as zero.
+            row = _places(np.log(np.maximum(values, 0.0)), low, high, rows)
         place = place + columns * row
     counts = np.bincount(place, minlength=rows * columns).reshape(rows, columns)
     failed = np.bincount(_places(lost, 0.0, time_edges[-1], columns), minlength=columns)

@@ -21,6 +21,7 @@ from dashboard.figures import common, ticks
 from dashboard.theme import Line, lines_for_runs
 from dashboard.words import t
 from measure import latency
+from measure.errors import MeasureError
 from measure.server_histogram import Bounds, quantile_bounds
 from measure.server_series import counter_increase, histogram_increase
 from measure.store import Run
@@ -184,13 +185,21 @@ def _from_histogram(series: pa.Table, metric: Metric, span: Window) -> Piece | N
         upper * metric.scale: count
         for upper, count in zip(gained.upper, gained.cumulative, strict=True)
     }
-    bounds = {level: quantile_bounds(buckets, share) for level, share in LEVELS.items()}
+    bounds = {level: _bounds(buckets, share) for level, share in LEVELS.items()}
     return Piece(
         _SAME.get(metric.concept, metric.concept),
         gained.mean * metric.scale if metric.exact_sum else math.nan,
         gained.count,
         {level: one for level, one in bounds.items() if one},
     )
+
+
+def _bounds(buckets: Mapping[float, float], share: float) -> Bounds | None:
+    """The bounds of a quantile; `None` where the buckets kept with the run are no histogram."""
+    try:
+        return quantile_bounds(buckets, share)
+    except MeasureError:
+        return None
 
 
 def _from_sums(

@@ -19,6 +19,7 @@ from dashboard.tails.heat import Heat
 from dashboard.tails.serial import Serial
 from dashboard.tails.split import Split
 from dashboard.words import language, t
+from measure.errors import MeasureError
 from measure.quantiles import Floats
 from measure.store import list_runs
 from measure.summary import sample
@@ -176,7 +177,9 @@ def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> N
     st.subheader(t("Where the time went"), anchor=False)
     with st.skeleton(height=_SKELETON_PX):
         found = [_pieces(run.run_id, _seen(run), language(), run) for run in loaded]
-    splits = [one for one in found if one]
+    for said in (one for one in found if isinstance(one, str)):
+        st.warning(text.markdown(said, 600))
+    splits = [one for one in found if isinstance(one, Split)]
     if not splits:
         st.caption(t("No request was answered."))
         return
@@ -289,9 +292,13 @@ def _heat(name: str, seen: Fingerprint, key: str, _one: LoadedRun) -> Heat | Non
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _pieces(name: str, seen: Fingerprint, language: str, _one: LoadedRun) -> Split | None:
+def _pieces(name: str, seen: Fingerprint, language: str, _one: LoadedRun) -> Split | str | None:
+    """The pieces; why there are none, where what was kept of the engine cannot be read."""
     engine = ENGINES.get(str(_one.run.manifest["engine"].get("name")))
-    return split.split(_one.run, engine.metrics if engine else (), _one.run.server_metrics)
+    try:
+        return split.split(_one.run, engine.metrics if engine else (), _one.run.server_metrics)
+    except MeasureError as error:
+        return str(error)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -156,6 +156,16 @@ def test_labels_become_a_table_without_prometheus_s_own() -> None:
     assert list(table.iloc[:, 0]) == ["block_size"]
 
 
+def test_a_bucket_whose_boundary_is_no_number_is_left_out() -> None:
+    several = [
+        Series({"le": le}, (1.0,), (value,))
+        for le, value in (("0.5", 1.0), ("junk", 9.0), ("+Inf", 2.0))
+    ]
+    assert asking._by_time(Query("", "histogram", 1, "", "x"), several, "le") == {
+        1.0: {0.5: 1.0, math.inf: 2.0}
+    }
+
+
 def test_values_of_a_label_are_readings_of_their_own() -> None:
     query = Query("", "line", 1, "", "x", by="reason")
     answer = [

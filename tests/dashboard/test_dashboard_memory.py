@@ -100,6 +100,9 @@ def test_the_kv_cache_is_blocks_times_tokens_times_bytes_else_what_is_known() ->
     assert observed.kv_bytes(CONFIG, None) == 1073741824
     assert observed.kv_bytes({"num_gpu_blocks": "None"}, mine) == 1024 * MIB
     assert observed.kv_bytes({}, grows) is None
+    for odd in ("9" * 400, "²", "-1", "1e9", " 5"):
+        assert observed.kv_bytes({"kv_cache_memory_bytes": odd}, None) is None
+        assert observed.kv_bytes({"num_gpu_blocks": odd, "block_size": "1"}, mine) == 1024 * MIB
     assert observed.kv_bytes({}, None) is None
 
 

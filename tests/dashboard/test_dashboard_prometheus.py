@@ -52,6 +52,20 @@ def test_half_a_letter_in_a_label_becomes_one_that_can_be_sent() -> None:
     assert found[0].labels == {"instance": "a?b", "job": "\U0001f600"}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 200_000,
+        b'{"result": [{"metric": {}, "value": [1' + b"0" * 400 + b', "1"]}]}',
+        b'{"result": [{"metric": {}, "values": [[1, "1"], [1e300, "1"]]}]}',
+        b'{"result": [{"metric": {}, "values": [[-1, "1"]]}]}',
+    ],
+)
+def test_numbers_and_depths_that_nothing_holds_are_a_failure(data: bytes) -> None:
+    found = _read(200, b'{"status": "success", "data": ' + data + b"}", "http://x")
+    assert isinstance(found, Failure) and found.kind == "unreadable"
+
+
 def test_a_query_prometheus_refuses_says_why() -> None:
     body = b'{"status":"error","errorType":"bad_data","error":"parse error: unexpected x"}'
     answer = _read(400, body, "u")

@@ -116,6 +116,16 @@ def test_gaps_of_nothing_are_in_the_lowest_row(lab: Path) -> None:
     assert found.counts.sum() == 3 * 40
 
 
+def test_an_answer_before_its_request_is_in_the_lowest_row_and_in_no_lost_one(lab: Path) -> None:
+    made = [
+        replace(one, first_content_s=(one.sent_s or 0.0) - 0.5) if i % 20 == 0 else one
+        for i, one in enumerate(records(300))
+    ]
+    found = heat.heat(_loaded(lab, made).run, "ttft_s")
+    assert found is not None
+    assert found.counts.sum() == sum(one.status == Status.OK for one in made)
+
+
 def test_a_run_in_which_all_failed_shows_its_failures(lab: Path) -> None:
     made = [records(50)[49]]
     found = heat.heat(_loaded(lab, made, warmup_s=0.0).run, "ttft_s")
@@ -352,6 +362,19 @@ def test_one_request_answered_or_failed_is_no_error(lab: Path, made: list[Record
     app = _page()
     assert not app.exception
     assert ("has been answered" in _words(app)) == (made[0].status is not Status.OK)
+
+
+def test_series_that_cannot_be_read_are_said_and_take_no_figure_with_them(lab: Path) -> None:
+    write_run(lab / "runs", "a", records(300))
+    (lab / "runs" / "a" / server_metrics.FILE).write_bytes(b"PAR1 and nothing")
+    app = _page()
+    assert not app.exception
+    assert any("cannot be read as server metrics" in str(one.value) for one in app.warning)
+    assert "chance" in "".join(str(one.proto.id) for one in app.get("plotly_chart"))
+
+
+def test_buckets_of_nan_are_no_quantiles(lab: Path) -> None:
+    assert split._bounds({0.1: float("nan"), float("inf"): 2.0}, 0.5) is None
 
 
 def test_a_window_without_records_is_said(lab: Path) -> None:

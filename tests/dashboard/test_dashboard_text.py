@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import text, tiles, units
+from dashboard import chart, text, tiles, units
 from dashboard.theme import DASHES, Line, lines_for_instances, lines_for_runs
 from dashboard.tiles import Fact, Mark, Tile
 
@@ -87,6 +87,14 @@ def test_numbers_have_three_figures_and_a_unit_that_fits(
     assert units.show(value, unit) == shown
 
 
+def test_what_is_no_number_and_what_is_beyond_all_bounds_stays_short() -> None:
+    assert units.figures(math.nan) == units.show(None, "count")
+    assert units.figures(-math.inf) == "-∞"
+    for unit in ("s", "bytes", "count", "tok/s", "W", "ratio", "Hz", "rps"):
+        assert len(units.show(1e308, unit)) < 16
+    assert units.show(6e7, "s") == "1,000,000 min"
+
+
 @given(st.floats(1e-9, 1e12))
 def test_figures_stay_within_half_a_percent(value: float) -> None:
     shown = float(units.figures(value).replace(",", ""))
@@ -135,3 +143,12 @@ def test_every_colour_stands_three_to_one_against_the_page(dark: bool, backgroun
         light, other = sorted((_luminance(line.colour), _luminance(background)), reverse=True)
         assert (light + 0.05) / (other + 0.05) >= 3
         assert line.dash in DASHES
+
+
+def test_names_that_differ_only_in_marks_have_figures_of_their_own() -> None:
+    keys = [
+        chart._safe(f"memory-{name}") for name in ("a.b", "a b", "a/b", "하나", "둘", "x" * 200)
+    ]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,100}", key) for key in keys)
+    assert chart._safe("memory-vllm-2") == "memory-vllm-2"

@@ -231,6 +231,15 @@ def test_a_parquet_file_of_something_else_is_not_a_run(tmp_path, make_manifest):
         open_run(tmp_path / "r")
 
 
+def test_a_column_that_is_there_twice_is_damage(tmp_path, make_manifest, make_record):
+    write_run(tmp_path / "r", make_manifest(), [make_record()])
+    file = tmp_path / "r" / "requests.parquet"
+    records = pa.parquet.read_table(file)
+    pa.parquet.write_table(records.append_column("sent_s", records["sent_s"]), file)
+    with pytest.raises(DamagedRunError, match=r"requests\.parquet"):
+        open_run(tmp_path / "r")
+
+
 def test_a_crash_between_compaction_and_the_end_counts_no_record_twice(
     tmp_path, make_manifest, make_record, monkeypatch
 ):

@@ -216,7 +216,7 @@ def distribution(samples: Sequence[Sample], unit: units.Unit) -> go.Figure:
     traces = []
     layout = common(_HEIGHT) | {"hovermode": "closest"}
     layout["xaxis"] |= ticks(unit)
-    layout["yaxis"] |= {"tickformat": ".0%", "rangemode": "tozero"}
+    layout["yaxis"] |= {"tickformat": ".2~%", "rangemode": "tozero"}
     present = [sample for sample in samples if sample.values.size]
     if present:
         edges, logarithmic = _bins(present)

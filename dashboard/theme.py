@@ -29,6 +29,16 @@ class Line:
         """The same colour with the dash `n` places on, for a further series of the same thing."""
         return Line(self.colour, DASHES[(DASHES.index(self.dash) + n) % len(DASHES)])
 
+    @property
+    def ink(self) -> str:
+        """Black or white, whichever stands 4.5:1 on areas of the colour (WCAG 2.2)."""
+        parts = [int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (
+            p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+        )
+        light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        return "#000000" if light > 0.179 else "#ffffff"
+
     def fill(self, opacity: float) -> str:
         """The colour as `rgba()`, for areas."""
         red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -68,7 +68,7 @@ def used_figure(one: Burn, line: Line) -> go.Figure:
     _mark(made, 1.0)
     made.update_layout(common(_HEIGHT, legend=False))
     made.update_xaxes(ticksuffix=" s")
-    made.update_yaxes(tickformat=",.0%", rangemode="tozero")
+    made.update_yaxes(tickformat=",.2~%", rangemode="tozero")
     return made
 
 
@@ -119,7 +119,7 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
             x=shares,
             name=in_words_of(kind),
             marker={
-                "color": colours[str(kind)].fill(0.85),
+                "color": colours[str(kind)].colour,
                 "line": {"width": 0},
                 "pattern": {
                     "shape": "/" if kind == (FAILED,) else "",
@@ -130,6 +130,7 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
             },
             text=[f"{count:,}" if count else "" for count in counts],
             textposition="inside",
+            insidetextfont={"color": colours[str(kind)].ink},
             insidetextanchor="middle",
             textangle=0,
             customdata=[units.show(share, "ratio") for share in shares],
@@ -146,7 +147,7 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
     most = max(
         (sum(one.missed.values()) / one.finished for _, one in runs if one.finished), default=0
     )
-    made.update_xaxes(tickformat=".0%", showgrid=True, range=[0, max(most * 1.03, 0.01)])
+    made.update_xaxes(tickformat=".2~%", showgrid=True, range=[0, max(most * 1.03, 0.01)])
     made.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return made
 

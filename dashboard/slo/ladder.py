@@ -168,7 +168,7 @@ def attainment_figure(
     made.add_hline(y=objective, line={"color": "rgba(128,128,128,0.9)", "dash": "dash", "width": 1})
     _style(made, found)
     made.update_yaxes(range=[max(0.0, lowest - 0.05) if lowest > 0.5 else -0.02, 1.02])
-    made.update_yaxes(tickformat=".0%")
+    made.update_yaxes(tickformat=".2~%")
     return made
 
 

@@ -224,7 +224,7 @@ def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go
     `called` are short names of the runs, no two alike.
     """
     made = go.Figure()
-    colours = lines(dark)
+    colours, on_page = lines(dark), "#ffffff" if dark else "#000000"
     names = [text.figure(called[one.run_id]) for one in splits]
     for piece, title in titles().items():
         means = [
@@ -238,12 +238,13 @@ def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go
             x=means,
             name=title,
             marker={
-                "color": colours[piece].fill(0.35 if piece == RESIDUAL else 0.85),
+                "color": colours[piece].fill(0.35 if piece == RESIDUAL else 1),
                 "line": {"width": 0},
                 "pattern": {"shape": "/" if piece == RESIDUAL else "", "size": 6},
             },
             text=[units.show(mean, "s") if mean else "" for mean in means],
             textposition="inside",
+            insidetextfont={"color": on_page if piece == RESIDUAL else colours[piece].ink},
             insidetextanchor="middle",
             textangle=0,
             hovertemplate="%{text}",

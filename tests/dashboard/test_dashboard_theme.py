@@ -79,3 +79,9 @@ def test_instances_of_one_engine_share_its_colour_and_differ_by_their_dash() -> 
     lines = theme.lines_for_instances({"a": "vllm", "b": "vllm"}, sources.KINDS, False)
     assert lines["a"].colour == lines["b"].colour
     assert isinstance(lines["a"], Line) and lines["a"].dash != lines["b"].dash
+
+
+@pytest.mark.parametrize("colour", [*theme.palette(False), *theme.palette(True), "#757575"])
+def test_numbers_on_bars_are_readable(colour: str) -> None:
+    high, low = sorted((luminance(colour), luminance(Line(colour, "solid").ink)), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 4.5

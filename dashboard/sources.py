@@ -51,6 +51,16 @@ class Source:
         return self.uuid or self.name
 
 
+MOST_UNASKED = 16
+"""How many instances a page shows unasked: figures of more say nothing, and take minutes."""
+
+
+def few(engines: Sequence[Source]) -> list[Source]:
+    """Those shown unasked, in their order: what answers now comes before what does not."""
+    ordered = sorted(engines, key=lambda one: not one.scraped)[:MOST_UNASKED]
+    return [one for one in engines if one in ordered]
+
+
 def local_sources() -> list[Source]:
     """The instances of engines that the lab started on this machine, whatever scrapes them."""
     found = []

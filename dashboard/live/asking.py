@@ -90,7 +90,9 @@ def _readings(
             answer = answers[query.expression]
             names = {source.series: source.name for source in sources}
             for series, several in interpret(query, answer).items():
-                name = names.get(series, series)
+                if series not in names:
+                    continue  # Nobody asked for it: what answers is no Prometheus, or not ours.
+                name = names[series]
                 answered.add(name)
                 if shown := _shown(panel, query, several):
                     by_source[name] = (*by_source.get(name, ()), *shown)

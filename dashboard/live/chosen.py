@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import runs, text
-from dashboard.sources import GPU, Source
+from dashboard.sources import GPU, MOST_UNASKED, Source, few
 from dashboard.words import t
 
 NEWEST_LOADS = 2
@@ -13,9 +13,10 @@ _KEY = "instances"
 
 
 def usual(found: Sequence[Source]) -> list[Source]:
-    """What is shown unasked: all engines and GPUs, and the newest load tests."""
+    """What is shown unasked: the engines (`few`), all GPUs, and the newest load tests."""
     newest = [source.name for source in found if source.is_load][:NEWEST_LOADS]
-    return [one for one in found if not one.is_load or one.name in newest]
+    engines = few([one for one in found if one.is_engine])
+    return [one for one in found if one.kind == GPU or one.name in newest or one in engines]
 
 
 def picked(found: Sequence[Source], names: Sequence[str]) -> list[Source]:
@@ -58,4 +59,18 @@ def choose(found: Sequence[Source], names: Sequence[str]) -> list[Source]:
                 names=text.markdown(", ".join(missing)),
             )
         )
-    return picked(found, names)
+    shown = picked(found, names)
+    left_out([one for one in found if one.is_engine], [one for one in shown if one.is_engine])
+    return shown
+
+
+def left_out(engines: Sequence[Source], shown: Sequence[Source]) -> None:
+    """Say it where so many instances are there that not all are shown unasked."""
+    if len(shown) == MOST_UNASKED < len(engines):
+        st.caption(
+            t(
+                "{shown} of {all} instances are shown. Choose others above.",
+                shown=len(shown),
+                all=len(engines),
+            )
+        )

@@ -21,6 +21,7 @@ from dashboard import (
 )
 from dashboard.chart import chart
 from dashboard.live import asking as panel_asking
+from dashboard.live.chosen import left_out
 from dashboard.live.drawing import shapes as shapes_of
 from dashboard.live.readings import PanelReadings, idle
 from dashboard.memory import asking, observed, tables
@@ -139,7 +140,9 @@ def _choose(engines: list[Source]) -> list[Source]:
         st.query_params["instances"] = runs.to_query(picked)
     else:
         st.query_params.pop("instances", None)
-    return [source for source in engines if source.name in picked or not picked]
+    shown = [source for source in engines if source.name in picked] or sources.few(engines)
+    left_out(engines, shown)
+    return shown
 
 
 def _where(has_gpu: bool, seen: list[Observed]) -> None:

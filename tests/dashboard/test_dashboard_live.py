@@ -48,6 +48,23 @@ def test_unasked_all_engines_and_the_newest_loads_are_shown() -> None:
     assert names == ["one", "two", *(one.name for one in FOUND[2:4]), "GPU 0"]
 
 
+def test_of_very_many_instances_few_are_shown_unasked_those_that_answer_first() -> None:
+    many = [_source(f"e{i:04}", "vllm", "runs" if i >= 990 else "ended") for i in range(1000)]
+    shown = [one.name for one in chosen.picked([*many, *FOUND[2:]], []) if one.is_engine]
+    assert shown == [*(f"e{i:04}" for i in range(6)), *(f"e{i:04}" for i in range(990, 1000))]
+    asked = [one.name for one in chosen.picked(many, ["e0500"])]
+    assert asked == ["e0500"]
+
+
+def test_what_nobody_asked_for_is_no_reading() -> None:
+    panel = next(one for one in panels.PANELS if one.key == "cpu")
+    source = _source("one", "vllm")
+    query = Query("q", "line", 1, "", "x")
+    answer = tuple(Series({"instance": name}, TIMES, (1.0,) * 5) for name in ("one", "other"))
+    found = asking._readings(panel, [((source,), (query,))], {"q": answer})
+    assert list(found.by_source) == ["one"]
+
+
 def test_a_choice_is_shown_with_the_gpus_and_nothing_else() -> None:
     picked = chosen.picked(FOUND, ["one", FOUND[4].name, "gone"])
     assert [one.name for one in picked] == ["one", FOUND[4].name, "GPU 0"]

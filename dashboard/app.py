@@ -83,7 +83,6 @@ def _language() -> None:
         st.query_params.pop("lang", None)
 
 
-_empty_asks_nothing()
 _language()
 with st.container(key="early"):
     st.html(early.script(), unsafe_allow_javascript=True)
@@ -99,4 +98,7 @@ _PAGES = [
     for name, (title, icon) in PAGES.items()
 ]
 _LIVE = st.Page("views/live.py", title=t("Live"), url_path="live", visibility="hidden")
-st.navigation([*_PAGES, _LIVE], position="top").run()
+_page = st.navigation([*_PAGES, _LIVE], position="top")
+# Only now: Streamlit would forget which page was asked for.
+_empty_asks_nothing()
+_page.run()

@@ -81,3 +81,12 @@ def test_a_run_that_goes_on_is_followed(browser: Any, looking: Dashboard) -> Non
         sync_api.expect(page.get_by_text("still goes on").first).to_be_visible(timeout=30_000)
         sync_api.expect(page.locator(".js-plotly-plot")).to_have_count(5, timeout=30_000)
         assert wrong == []
+
+
+def test_an_empty_value_in_the_address_stays_on_its_page(browser: Any, looking: Dashboard) -> None:
+    looking.show("usual")
+    with opened(browser, f"{looking.url}/slo?runs=20260101-a&objective=") as (page, wrong):
+        page.wait_for_url("**/slo?runs=20260101-a")
+        sync_api.expect(page.get_by_text("SLO", exact=True).first).to_be_visible()
+        assert page.locator('[data-testid="stException"]').count() == 0
+        assert wrong == []

@@ -68,13 +68,19 @@ def _tile(tile: Tile) -> str:
         f'<span style="flex:none;width:26px;border-top:4px {dash} {tile.line.colour}"></span>'
         '<strong style="overflow:hidden;text-overflow:ellipsis" '
         f'title="{_escaped(tile.title)}">{_escaped(tile.title)}</strong></div>'
-        '<div style="display:flex;align-items:center;gap:8px;flex:1 1 auto;max-width:100%">'
+        '<div style="display:flex;align-items:center;gap:8px;min-width:0;max-width:100%;'
+        f'flex:1 1 {_beside_px(tile)}px">'
         '<span style="opacity:.72;font-size:.85em;overflow:hidden;text-overflow:ellipsis;'
         f'flex:1 1 auto;min-width:0" title="{_escaped(tile.subtitle)}">'
         f"{_escaped(tile.subtitle)}</span>{_mark(tile.mark)}</div></div>"
         '<div style="display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:4px 10px;'
         f'margin-top:4px">{facts}</div></div>'
     )
+
+
+def _beside_px(tile: Tile) -> int:
+    """The room that the subtitle and the mark need beside the title; what is longer is cut."""
+    return min(6 * len(tile.subtitle) + (60 if tile.mark else 0), 260)
 
 
 def _mark(mark: Mark | None) -> str:

@@ -122,10 +122,14 @@ def _buttons(key: str, buttons: Sequence[Mapping[str, str]]) -> None:
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """The table as CSV that spreadsheets open: UTF-8 with its mark; no cell is a formula."""
+    """The table as CSV that spreadsheets open: UTF-8 with its mark; no cell is a formula.
+
+    Nor is a title: columns may be named after runs.
+    """
     safe = frame.copy()
-    for name in safe.select_dtypes(include=["object", "str"]).columns:
-        safe[name] = safe[name].map(_no_formula)
+    for name in safe.select_dtypes(include=["object", "str", "category"]).columns:
+        safe[name] = safe[name].astype(object).map(_no_formula)
+    safe.columns = [_no_formula(name) for name in safe.columns]
     written = io.StringIO()
     safe.to_csv(written, index=False)
     return written.getvalue().encode("utf-8-sig")

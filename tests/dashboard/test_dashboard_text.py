@@ -2,6 +2,7 @@ import html
 import math
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,3 +153,10 @@ def test_names_that_differ_only_in_marks_have_figures_of_their_own() -> None:
     assert len(set(keys)) == len(keys)
     assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,100}", key) for key in keys)
     assert chart._safe("memory-vllm-2") == "memory-vllm-2"
+
+
+def test_no_cell_and_no_title_of_a_table_is_a_formula() -> None:
+    evil = "=cmd|' /C calc'!A0"
+    frame = pd.DataFrame({evil: [1.5], "run": [evil], "kind": pd.Categorical(["+1"])})
+    saved = chart.csv(frame).decode("utf-8-sig").splitlines()
+    assert saved == [f"'{evil},run,kind", f"1.5,'{evil},'+1"]

@@ -10,6 +10,7 @@ from dashboard import text
 from dashboard.words import t
 from measure import carrying, notes, run_folders
 from measure.errors import MeasureError
+from measure.notes import Notes
 
 MOST_BY_BROWSER_BYTES = 200_000_000
 """What is handed to a browser is held in memory meanwhile; more is written to a file."""
@@ -32,15 +33,26 @@ def archive(root: Path, names: Sequence[str], archived: bool) -> Outcome:
     )
 
 
-def describe(root: Path, name: str, tags: str, note: str) -> Outcome:
-    """Tags (as typed, with commas) and note of one run, from now on."""
-    return _each(
-        [name],
-        t("Kept for {runs}."),
-        lambda name: notes.change(
-            run_folders.find(root, name), tags=notes.tags_in(tags), note=note
-        ),
-    )
+def describe(root: Path, name: str, tags: str, note: str, was: Notes) -> Outcome:
+    """Tags (as typed, with commas) and note of one run, from now on.
+
+    `was` is what the reader had before them: what somebody else wrote since then stays too.
+    """
+    return _each([name], t("Kept for {runs}."), lambda name: _join(root, name, tags, note, was))
+
+
+def _join(root: Path, name: str, tags: str, note: str, was: Notes) -> None:
+    folder, wanted = run_folders.find(root, name), notes.tags_in(tags)
+    now, mine = notes.read(folder), note.replace("\r\n", "\n").strip()
+    kept = [tag for tag in now.tags if tag in wanted or tag not in was.tags]
+    added = [tag for tag in wanted if tag not in was.tags]
+    if mine == was.note:
+        mine = now.note
+    elif now.note not in (was.note, mine):
+        mine = f"{now.note}\n\n{mine}".strip()
+    # Nobody else wrote: in the order in which the reader typed them.
+    joined = wanted if now.tags == was.tags else [*kept, *added]
+    notes.change(folder, tags=joined, note=mine)
 
 
 def tag(root: Path, names: Sequence[str], tags: str) -> Outcome:

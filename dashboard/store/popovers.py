@@ -60,7 +60,11 @@ def _describe_one(root: Path, entry: Entry) -> None:
             on_click=do,
             args=(
                 lambda: acts.describe(
-                    root, entry.run_id, st.session_state[tags_key], st.session_state[note_key]
+                    root,
+                    entry.run_id,
+                    st.session_state[tags_key],
+                    st.session_state[note_key],
+                    entry.notes,
                 ),
             ),
         )

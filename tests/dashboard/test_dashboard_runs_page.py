@@ -9,6 +9,7 @@ import pytest
 from dashboard_runs import HOSTILE, damage, records, write_run
 from streamlit.testing.v1 import AppTest
 
+from dashboard.store import acts
 from measure import carrying, notes
 from measure.store import list_runs
 
@@ -107,6 +108,20 @@ def test_tags_and_note_of_one_run_are_kept_beside_it(runs: Path) -> None:
     assert "Kept for" in said(app)
     table = app.dataframe[0].value.set_index("run")
     assert list(table.loc["20260102-b", "tags"]) == ["slow", "again"]
+
+
+def test_what_two_tabs_write_about_one_run_is_all_kept(runs: Path) -> None:
+    folder = runs / "20260102-b"
+    before = notes.change(folder, tags=["old", "gone"], note="first")
+    acts.describe(runs, folder.name, "old, gone, mine", "first and mine", before)
+    acts.describe(runs, folder.name, "old, yours", "first", before)
+    assert notes.read(folder).tags == ("old", "mine", "yours")
+    assert notes.read(folder).note == "first and mine"
+    acts.describe(runs, folder.name, "old, gone", "yours", before)
+    assert notes.read(folder).note == "first and mine\n\nyours"
+    alone = notes.read(folder)
+    acts.describe(runs, folder.name, "yours", "", alone)
+    assert notes.read(folder) == notes.Notes(("yours",), "", False)
 
 
 def test_several_runs_are_tagged_at_once_and_keep_what_they_have(runs: Path) -> None:

@@ -14,7 +14,7 @@ from measure.errors import MeasureError
 from measure.quantiles import CONFIDENCE, LEVELS
 from measure.store import Run
 from measure.summary import QUANTITIES
-from measure.table import OPEN_LOOP_ONLY, TITLES, in_one_piece, titles_of
+from measure.table import OPEN_LOOP_ONLY, TITLES, cut_off, in_one_piece, titles_of
 from measure.verdict import Verdict
 from measure.window import is_open_loop
 
@@ -22,6 +22,7 @@ from measure.window import is_open_loop
 _SCALARS = {
     "requests.total": "requests",
     "requests.failed": "requests",
+    "requests.cancelled": "requests",
     "offered_rps": "requests/s",
     "achieved_rps": "requests/s",
     "goodput_rps": "requests/s",
@@ -271,6 +272,13 @@ def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
         if not run.finished:
             state = "still goes on" if run.running else "was cut off"
             found.append(f"{run.run_id} {state}: its numbers are of what had ended by then.")
+        if cut_off(run.summary):
+            counts = run.summary["requests"]
+            found.append(
+                f"In {run.run_id} {counts['cancelled']:,} of {counts['total']:,} requests were cut "
+                "off when the load ended: what they would have taken is in no number, so it was "
+                "slower than it looks."
+            )
     differing = {setting.name for setting in settings}
     if any(name.startswith("machine.") for name in differing):
         found.append("The runs are from different machines: a difference may be the machine's.")

@@ -18,6 +18,9 @@ TITLES = {
 OPEN_LOOP_ONLY = ("ttft_from_schedule_s", "schedule_delay_s")
 """In a closed loop the schedule is the users' own pace: these would only repeat the others."""
 
+MOST_CUT_OFF = 0.05
+"""The share of requests cut off at the end of the load up to which nobody need be told."""
+
 COLUMNS = {
     "mean": "mean",
     "p50": "p50",
@@ -70,6 +73,16 @@ def latency_rows(summary: Mapping[str, Any]) -> list[LatencyRow]:
 def in_one_piece(*summaries: Mapping[str, Any]) -> bool:
     """Whether all answers of all runs came in one piece: their TTFT is then their E2E."""
     return not any(summary["chunk_gap_s"]["count"] for summary in summaries)
+
+
+def cut_off(summary: Mapping[str, Any]) -> bool:
+    """Whether so many requests were cut off when the load ended that the others say too little.
+
+    What they would have taken is in no latency and in no attainment, and it is the slow ones that
+    are still under way: more than `MOST_CUT_OFF` of all make a run look better than it was.
+    """
+    counts = summary["requests"]
+    return bool(counts["cancelled"] > MOST_CUT_OFF * counts["total"])
 
 
 def titles_of(*summaries: Mapping[str, Any]) -> Mapping[str, str]:

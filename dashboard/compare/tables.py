@@ -19,6 +19,7 @@ from servers.contract import Engine, Metric
 _SCALARS = {
     "requests.total": "Requests",
     "requests.failed": "Failed",
+    "requests.cancelled": "Cut off at the end",
     "offered_rps": "Offered",
     "achieved_rps": "Achieved",
     "goodput_rps": "Goodput",
@@ -60,6 +61,17 @@ def doubts(run: Run) -> list[str]:
                 run=run.path.name,
                 verdict=run_words.verdict(str(client["verdict"])),
                 reasons="; ".join(client["reasons"]),
+            )
+        )
+    if table.cut_off(run.summary):
+        counts = run.summary["requests"]
+        found.append(
+            t(
+                "In {run} {cancelled} of {total} requests were cut off when the load ended: what "
+                "they would have taken is in no number, so it was slower than it looks.",
+                run=run.path.name,
+                cancelled=f"{counts['cancelled']:,}",
+                total=f"{counts['total']:,}",
             )
         )
     if not run.finished:

@@ -91,7 +91,11 @@ def _facts(run: Run) -> list[Fact]:
         Fact(
             t("Failed"),
             f"{counts['failed']:,}",
-            t("Of {count} requests.", count=f"{counts['total']:,}"),
+            t(
+                "Of {count} requests; {cancelled} were cut off when the load ended.",
+                count=f"{counts['total']:,}",
+                cancelled=f"{counts['cancelled']:,}",
+            ),
         ),
     ]
 

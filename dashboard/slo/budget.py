@@ -182,6 +182,7 @@ def table(runs: Sequence[tuple[Measured, Attainment]], slos: Mapping[str, str]) 
                 t("Attainment"): share,
                 t("Goodput"): units.show(found.goodput_rps, "rps"),
                 t("Good of finished"): f"{found.good:,} / {found.finished:,}",
+                t("Cut off"): f"{one.cut_off:,}",
                 t("Missed"): ", ".join(
                     f"{in_words_of(kind)} {count:,}" for kind, count in found.missed.items()
                 )

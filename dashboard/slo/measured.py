@@ -12,7 +12,7 @@ from measure.attainment import Attainment, Burn
 from measure.errors import MeasureError
 from measure.slo import Slo
 from measure.store import RunInfo, open_run
-from measure.table import in_one_piece
+from measure.table import cut_off, in_one_piece
 from measure.window import Window, is_open_loop
 
 
@@ -29,6 +29,8 @@ class Measured:
     running: bool
     whole_answers: bool
     offered_rps: float | None
+    cut_off: int
+    many_cut_off: bool
     span: Window
     records: pa.Table
 
@@ -64,6 +66,8 @@ def read(path: Path) -> Measured | str:
             run.running,
             in_one_piece(run.summary),
             run.summary.get("offered_rps"),
+            run.summary["requests"]["cancelled"],
+            cut_off(run.summary),
             run.window,
             attainment.needed(run.counted),
         )

@@ -37,6 +37,8 @@ _WHOLE_ANSWER = (
 )  # fmt: skip
 _ENDS = {"ttft": ("ttft",), "e2e": ("e2e", "classify_e2e")}
 _ASKED = {"ttft": ("ttft", "queue_time", "prefill_time"), "e2e": ("e2e", "queue_time")}
+_OTHERS = 0.05
+"""By which share engine and client may count other requests before their means are too unlike."""
 _SAME = {"classify_queue_time": "queue_time", "classify_e2e": "e2e"}
 
 
@@ -329,6 +331,16 @@ def remarks(splits: Sequence[Split]) -> list[str]:
                     run=text.plain(one.run_id),
                     pieces=", ".join(below),
                     engine=f"{one.engine.count:,.0f}" if one.engine else "–",
+                    client=f"{one.count:,}",
+                )
+            )
+        elif one.engine and abs(one.engine.count - one.count) > _OTHERS * one.count:
+            found.append(
+                t(
+                    "{run}: the engine's means are of {engine} requests, the client's of {client}: "
+                    "what is not explained is in part that difference.",
+                    run=text.plain(one.run_id),
+                    engine=f"{one.engine.count:,.0f}",
                     client=f"{one.count:,}",
                 )
             )

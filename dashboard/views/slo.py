@@ -189,6 +189,15 @@ def _remarks(found: Sequence[Measured], held: Sequence[Held], slos: dict[str, Sl
                 runs=_several(invalid),
             )
         )
+    cut = [one.run_id for one, _ in held if one.many_cut_off]
+    if cut:
+        remarks.append(
+            t(
+                "In {runs} many requests were cut off when the load ended. They are neither good "
+                "nor bad here, and most had waited long: the attainment was lower than it looks.",
+                runs=_several(cut),
+            )
+        )
     undefined = [one.run_id for one, held_ in held if held_.undefined]
     if undefined:
         remarks.append(

@@ -1,5 +1,6 @@
 """Synthetic runs for the tests of the dashboard, written by the run store itself."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ def records(
             )
         )
     return made
+
+
+def cut_off(made: list[Record], count: int) -> list[Record]:
+    """The same, those before the last one still under way when the load ended."""
+    cut = [
+        replace(
+            one, status=Status.CANCELLED, first_content_s=None, last_content_s=None, done_s=None,
+            output_tokens=None, first_chunk_tokens=None, token_source=TokenSource.NONE,
+            chunk_s=[], chunks=0, http_status=None, error=None,
+        )
+        for one in made[-count - 1 : -1]
+    ]  # fmt: skip
+    return [*made[: -count - 1], *cut, made[-1]]
 
 
 def manifest(run_id: str, **changes: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_runs import HOSTILE, records, write_run
+from dashboard_runs import HOSTILE, cut_off, records, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
@@ -213,3 +213,19 @@ def test_a_tile_says_from_when_its_ttft_counts(lab: Path, arrival: Any, name: st
     write_run(lab / "runs", "a", records(300), arrival=arrival)
     html = " ".join(str(one.value) for one in _app(runs="a").get("html"))
     assert f">{name}<" in html
+
+
+@pytest.mark.parametrize("runs", ["a", "a,b"])
+def test_requests_cut_off_at_the_end_are_said_of_one_run_and_of_several(
+    lab: Path, runs: str
+) -> None:
+    write_run(lab / "runs", "a", cut_off(records(400), 50))
+    write_run(lab / "runs", "b", records(400))
+    app = _app(runs=runs)
+    assert not app.exception
+    assert "requests were cut off when the load ended" in " ".join(
+        str(one.value) for one in app.markdown
+    )
+    if "," in runs:
+        numbers = next(one.value for one in app.dataframe if "Requests" in [*one.value.iloc[:, 0]])
+        assert numbers.set_index("").loc["Cut off at the end", "a"] == "50"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dashboard_runs import HOSTILE, damage, records, write_run
+from dashboard_runs import HOSTILE, cut_off, damage, records, write_run
 from streamlit.testing.v1 import AppTest
 
 from dashboard.slo import budget, ladder, measured
@@ -328,3 +328,14 @@ def test_hostile_names_are_text(lab: Path) -> None:
     figure = ladder.attainment_figure(points, 0.9, ladder.lines(points, False))
     for trace in figure.data:
         assert "<script" not in (trace.name or "") + (trace.hovertemplate or "")
+
+
+def test_requests_cut_off_at_the_end_are_counted_and_many_of_them_said(lab: Path) -> None:
+    write_run(lab / "runs", "few", cut_off(records(400), 4), arrival=_rate(20))
+    write_run(lab / "runs", "many", cut_off(records(400), 100), arrival=_rate(20))
+    app = _page(runs="few,many", slo="ttft=0.1")
+    assert not app.exception
+    said = _words(app).replace("\\", "")
+    assert "In many many requests were cut off" in said and "In few" not in said
+    shown = next(one.value for one in app.dataframe if "Cut off" in one.value.columns)
+    assert list(shown["Cut off"]) == ["4", "100"]

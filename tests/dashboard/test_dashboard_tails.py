@@ -181,6 +181,19 @@ def test_a_residual_below_zero_is_shown_and_said(lab: Path) -> None:
     assert min(split.figure([found], {"one": "one"}, False).data[-1].x) < 0
 
 
+@pytest.mark.parametrize(("times", "said"), [(1, False), (3, True)])
+def test_means_of_other_requests_than_the_client_s_are_said(
+    lab: Path, times: int, said: bool
+) -> None:
+    one = _loaded(lab, records(300))
+    alone = split.split(one.run, [TTFT], None)
+    assert alone is not None
+    counted = times * alone.count
+    found = split.split(one.run, [TTFT], _series(("x_ttft", 0.03 * counted, counted)))
+    assert found is not None and found.pieces[-1].mean_s > 0
+    assert any(f"of {counted} requests" in one for one in split.remarks([found])) is said
+
+
 def test_a_short_name_of_digits_is_a_name_and_no_number(lab: Path) -> None:
     found = split.split(_loaded(lab, records(300)).run, [TTFT], _series(("x_ttft", 100.0, 100)))
     assert found is not None

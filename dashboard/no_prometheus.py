@@ -42,8 +42,8 @@ def advice(failure: Failure) -> tuple[str, str]:
 def show(failure: Failure, said_by: str) -> None:
     """The whole page, where Prometheus does not answer. It looks again by itself, paused or not."""
     st.subheader(title(failure), anchor=False)
-    where = t("The address comes from {source}.", source=said_by)
-    st.text(f"{failure.message} {where}")
+    where = t("The address comes from {source}.", source=said_by) if said_by else ""
+    st.text(f"{failure.message} {where}".strip())
     words, command = advice(failure)
     st.markdown(words)
     if command:

@@ -29,7 +29,6 @@ HOLD_S = 5.0
 """How long a Prometheus that did not answer in time is left alone."""
 _HALF_A_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")
 _YEAR_9999_S = 253_402_000_000.0
-DEFAULT_URL = "http://127.0.0.1:9090"
 URL_VARIABLE = "SERVING_LAB_PROMETHEUS_URL"
 
 
@@ -70,7 +69,11 @@ Answer = tuple[Series, ...] | Failure
 
 
 def address() -> tuple[str, str]:
-    """Where Prometheus should be, and who says so: environment, running instance, or default."""
+    """Where Prometheus is, and who says so: the environment or the lab's running instance.
+
+    Nobody says so where neither does, and both are empty. What answers at Prometheus's usual port
+    then may be another lab's: its numbers would be taken for this one's.
+    """
     if url := os.environ.get(URL_VARIABLE):
         return url.rstrip("/"), t("the variable {name}", name=URL_VARIABLE)
     for instance in instances.all_instances():
@@ -78,7 +81,7 @@ def address() -> tuple[str, str]:
             return instance.base_url.rstrip("/"), t(
                 "the running instance {name}", name="prometheus"
             )
-    return DEFAULT_URL, t("the default")
+    return "", ""
 
 
 def query_range(url: str, expression: str, span: Span) -> Answer:
@@ -141,6 +144,8 @@ def _ask(url: str, call: str, params: Mapping[str, str]) -> Answer:
 def _fetch(
     url: str, call: str, params: Mapping[str, str], method: Literal["GET", "POST"]
 ) -> Any | Failure:
+    if not url:
+        return Failure("unreachable", lambda: t("No Prometheus of this lab runs."))
     if held := _left_alone(url):
         return held
     sent = {"params": params} if method == "GET" else {"data": params}

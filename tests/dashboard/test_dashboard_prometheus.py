@@ -98,7 +98,17 @@ def test_the_address_comes_from_the_environment_first(
     monkeypatch.setenv("SERVING_LAB_PROMETHEUS_URL", "http://far:1/")
     assert prometheus.address() == ("http://far:1", "the variable SERVING_LAB_PROMETHEUS_URL")
     monkeypatch.delenv("SERVING_LAB_PROMETHEUS_URL")
-    assert prometheus.address() == ("http://127.0.0.1:9090", "the default")
+    assert prometheus.address() == ("", "")
+
+
+def test_without_a_prometheus_of_this_lab_nobody_else_s_is_asked(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SERVING_LAB_PROMETHEUS_URL")
+    url, _ = prometheus.address()
+    for answer in (prometheus.query(url, "up"), prometheus.api(url, "alerts")):
+        assert isinstance(answer, Failure)
+        assert (answer.kind, answer.message) == ("unreachable", "No Prometheus of this lab runs.")
 
 
 def test_a_failure_is_told_in_the_language_of_who_reads_it(

@@ -108,8 +108,11 @@ def merge(
     return [source for source in ordered if not source.is_load] + loads
 
 
-def discover(url: str, span: promql.Span) -> list[Source] | Failure:
-    """What ran during the span, newest facts first from Prometheus, then from this machine."""
+def discover(url: str, span: promql.Span, at_s: float | None = None) -> list[Source] | Failure:
+    """What ran during the span, newest facts first from Prometheus, then from this machine.
+
+    `at_s` is the moment whose states are told, where it is not now.
+    """
     length = int(span.end_s - span.start_s)
     expressions = (
         promql.by(
@@ -125,7 +128,7 @@ def discover(url: str, span: promql.Span) -> list[Source] | Failure:
         ),
     )
     with ThreadPoolExecutor(max_workers=len(expressions)) as pool:
-        seen, up_now, of_gpus = pool.map(lambda one: prometheus.query(url, one), expressions)
+        seen, up_now, of_gpus = pool.map(lambda one: prometheus.query(url, one, at_s), expressions)
     if isinstance(seen, Failure):
         return seen
     if isinstance(up_now, Failure):

@@ -1,6 +1,7 @@
 """Live: what runs now, from Prometheus."""
 
 import time
+from datetime import datetime
 
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
@@ -49,24 +50,51 @@ def page() -> None:
         bind="query-params",
         help=t(
             "Looks again every few seconds, and a zoom lasts until then: switch it off to look "
-            "closely. Looking costs CPU: on a small machine switch it off while you measure."
+            "closely, or to copy an address that shows this moment. Looking costs CPU: on a small "
+            "machine switch it off while you measure."
         ),
     )
+    if moves:
+        _forget_moment()
     # Nothing new is drawn within a step.
     step_s = promql.Span.ending(0.0, SPANS_S[str(span_name)]).step_s
     look = st.fragment(show, run_every=max(REFRESH_S, step_s) if moves else None)
-    look(str(span_name), str(quantile_name))
+    look(str(span_name), str(quantile_name), bool(moves))
 
 
-def show(span_name: str, quantile_name: str) -> None:
-    """Everything that changes with time."""
+def _moment_s() -> float | None:
+    """The moment at which the page was stopped, which its address names; none if it is no time."""
+    try:
+        asked_s = float(st.session_state.get("until") or st.query_params.get("until") or "nan")
+    except ValueError:
+        return None
+    return asked_s if 0 < asked_s <= time.time() else None
+
+
+def _keep_moment(at_s: float) -> None:
+    st.session_state["until"] = st.query_params["until"] = f"{at_s:.0f}"
+
+
+def _forget_moment() -> None:
+    st.session_state.pop("until", None)
+    st.query_params.pop("until", None)
+
+
+def show(span_name: str, quantile_name: str, moves: bool) -> None:
+    """Everything that changes with time: up to now, or up to the moment the page was stopped."""
     url, said_by = address()
-    span = promql.Span.ending(time.time(), SPANS_S[span_name])
+    stopped_s = None if moves else _moment_s()
+    span = promql.Span.ending(stopped_s or time.time(), SPANS_S[span_name])
     with st.skeleton(height=_SKELETON_PX):
-        found = sources.discover(url, span)
+        found = sources.discover(url, span, stopped_s)
     if isinstance(found, Failure):
         no_prometheus.show(found, said_by)
         return
+    if not moves:
+        stopped_s = stopped_s or span.end_s
+        _keep_moment(stopped_s)
+        at = datetime.fromtimestamp(stopped_s).isoformat(" ", "seconds")
+        st.caption(t("Stopped at {time}. Only the alerts are of now.", time=at))
     st.html(alerts.box(url, time.time()))
     if all(source.kind == sources.GPU for source in found):
         _nothing_runs(span_name)

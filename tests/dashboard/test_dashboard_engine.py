@@ -5,8 +5,10 @@ The GPUs that the exporter sees are of a stand-in for the driver's library.
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from stub_nvml import GIB, Card, Nvml
 
 from dashboard import panels, prometheus, promql, sources
@@ -18,6 +20,7 @@ from servers import supervisor
 pytestmark = pytest.mark.engine
 
 SPAN_S = 60
+APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +119,43 @@ def test_discovery_lists_no_prometheus_and_no_exporter_as_engines(server: str) -
     found = sources.discover(server, _span())
     assert not isinstance(found, Failure)
     assert [one for one in found if one.kind != sources.GPU] == []
+
+
+def _live(**params: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params.update(params)
+    return app.run()
+
+
+def _stopped(app: AppTest) -> list[str]:
+    assert not app.exception
+    return [one.value for one in app.caption if one.value.startswith("Stopped at")]
+
+
+def _until(app: AppTest) -> str:
+    found = app.query_params["until"]
+    return found if isinstance(found, str) else found[0]
+
+
+def test_a_stopped_page_and_its_address_show_one_moment(server: str) -> None:
+    app = _live(follow="false")
+    moment = _until(app)
+    said = _stopped(app)
+    assert len(said) == 1
+    while time.time() < float(moment) + 2:
+        time.sleep(0.2)
+    app.segmented_control(key="quantile").set_value("p50").run()
+    assert _until(app) == moment
+    assert _stopped(app) == said
+    assert _stopped(_live(follow="false", until=moment)) == said
+    app.toggle(key="follow").set_value(True).run()
+    assert "until" not in app.query_params
+    assert _stopped(app) == []
+
+
+@pytest.mark.parametrize("moment", ["soon", "-5", "nan", "1e300", ""])
+def test_a_moment_that_is_none_is_now(server: str, moment: str) -> None:
+    began_s = time.time()
+    app = _live(follow="false", until=moment)
+    assert len(_stopped(app)) == 1
+    assert float(_until(app)) >= began_s - 5

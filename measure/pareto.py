@@ -3,12 +3,16 @@
 One run dominates another if it answers no fewer and is no slower, and is better in one of the two.
 The front is what nothing dominates (V. Pareto's optimum; the term in this sense: Ehrgott,
 *Multicriteria Optimization*, 2nd ed., 2.1). Latency is a quantile of a sample: where two intervals
-overlap, which of the two runs is faster is not known, and that is said beside the front.
+overlap, which of the two runs is faster is not known, and that is said beside the front. Where one
+of the two samples is too small for an interval, not even that can be told.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+MOST_FAILED = 0.01
+"""The share of finished requests that may fail: beyond it the latency is of those let in only."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Point:
     """One run: what it gives (`throughput`, more is better) and what it costs (`latency_s`).
 
     `interval_s` is the 95% interval of the latency, `None` where the sample carries none. A point
-    that is not `valid` (its client was not) is never on the front and dominates nothing.
+    that is not `valid` (its client was not, or too many of its requests were not answered) is
+    never on the front and dominates nothing.
     """
 
     name: str
@@ -31,19 +36,21 @@ class Standing:
     """How a point stands among the others, by their names.
 
     `dominated_by` is empty on the front. `not_told_apart` are the valid points that give no less
-    and whose latency may, for all that is known, be as low: with another sample they might
-    dominate this one.
+    and whose interval overlaps with this one's: with another sample they might dominate it, or
+    might not. `cannot_be_told` are those that give no less where one of the two intervals lacks.
     """
 
     point: Point
     on_front: bool
     dominated_by: tuple[str, ...] = ()
     not_told_apart: tuple[str, ...] = ()
+    cannot_be_told: tuple[str, ...] = ()
 
     @property
-    def surely_dominated(self) -> bool:
-        """Whether some point dominates it whose latency is told apart from its own."""
-        return bool(set(self.dominated_by) - set(self.not_told_apart))
+    def surely_dominated_by(self) -> tuple[str, ...]:
+        """The points that dominate it and whose latency is told apart from its own."""
+        unsure = {*self.not_told_apart, *self.cannot_be_told}
+        return tuple(name for name in self.dominated_by if name not in unsure)
 
 
 def standings(points: Sequence[Point]) -> list[Standing]:
@@ -67,10 +74,10 @@ def dominates(one: Point, other: Point) -> bool:
     )
 
 
-def told_apart(one: Point, other: Point) -> bool:
-    """Whether the intervals of the two latencies do not overlap."""
+def told_apart(one: Point, other: Point) -> bool | None:
+    """Whether the intervals of the two latencies do not overlap; `None` where one of them lacks."""
     if one.interval_s is None or other.interval_s is None:
-        return False
+        return None
     return one.interval_s[1] < other.interval_s[0] or other.interval_s[1] < one.interval_s[0]
 
 
@@ -80,11 +87,25 @@ def answered_rps(summary: Mapping[str, Any]) -> float:
     return float(summary["requests"]["ok"] / window_s) if window_s else 0.0
 
 
+def failed_share(summary: Mapping[str, Any]) -> float:
+    """Which share of the requests that finished in the window failed; 0 if none finished."""
+    failed = summary["requests"]["failed"]
+    finished = summary["requests"]["ok"] + failed
+    return float(failed / finished) if finished else 0.0
+
+
+def many_failed(summary: Mapping[str, Any]) -> bool:
+    """Whether more than `MOST_FAILED` did: such a run is fast because it turns work away."""
+    return failed_share(summary) > MOST_FAILED
+
+
 def _standing(point: Point, others: Sequence[Point]) -> Standing:
     better = tuple(one.name for one in others if dominates(one, point))
-    alike = tuple(
-        one.name
-        for one in others
-        if one.valid and one.throughput >= point.throughput and not told_apart(one, point)
+    no_less = [one for one in others if one.valid and one.throughput >= point.throughput]
+    return Standing(
+        point,
+        point.valid and not better,
+        better,
+        tuple(one.name for one in no_less if told_apart(one, point) is False),
+        tuple(one.name for one in no_less if told_apart(one, point) is None),
     )
-    return Standing(point, point.valid and not better, better, alike)

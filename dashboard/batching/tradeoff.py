@@ -10,8 +10,16 @@ from dashboard.batching.sweeps import Knobs, Member, Sweep
 from dashboard.quantities import LEVEL_TITLES, Quantity
 from dashboard.units import Unit
 from dashboard.words import t
-from measure.pareto import Point, Standing, answered_rps, standings
+from measure.pareto import (
+    Point,
+    Standing,
+    answered_rps,
+    failed_share,
+    many_failed,
+    standings,
+)
 from measure.store import RunInfo
+from measure.table import cut_off
 from measure.verdict import Verdict
 
 Throughput = Literal["tokens/s", "requests/s"]
@@ -53,19 +61,44 @@ class Placed:
     standing: Standing | None
 
     @property
-    def valid(self) -> bool:
+    def summary(self) -> Mapping[str, Any]:
+        """Its numbers."""
+        return self.member.info.summary or {}
+
+    @property
+    def client_valid(self) -> bool:
         """Whether its client was."""
-        return self.point.valid
+        return _client_valid(self.summary)
+
+    @property
+    def failing(self) -> bool:
+        """Whether too many of its requests failed for its latency to mean much."""
+        return many_failed(self.summary)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether too many of its requests were cut off when the load ended."""
+        return cut_off(self.summary)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether too many of its requests got no answer, in either way."""
+        return self.failing or self.cut_off
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """A sweep under chosen axes. `left_out` are the runs that carry no such quantile."""
+    """A sweep under chosen axes.
+
+    `left_out` are the runs that carry no such quantile, `all_failed` those of which no request was
+    answered and some failed.
+    """
 
     sweep: Sweep
     axes: Axes
     placed: tuple[Placed, ...]
     left_out: tuple[str, ...]
+    all_failed: tuple[str, ...]
 
     def words(self, run_id: str) -> str:
         """A run by the values of its knobs and its load, which say more than its name."""
@@ -85,10 +118,12 @@ class Tradeoff:
 
 def place(sweep: Sweep, axes: Axes) -> Tradeoff:
     """Every run that can be placed; of those that repeat each other the newest is judged."""
-    points, left_out = {}, []
+    points, left_out, all_failed = {}, [], []
     for member in sweep.members:
         point = _point(member.info, axes)
-        if point is None:
+        if member.info.summary and failed_share(member.info.summary) == 1:
+            all_failed.append(member.info.run_id)
+        elif point is None:
             left_out.append(member.info.run_id)
         else:
             points[member.info.run_id] = (member, point)
@@ -99,6 +134,7 @@ def place(sweep: Sweep, axes: Axes) -> Tradeoff:
         axes,
         tuple(Placed(member, point, found.get(name)) for name, (member, point) in points.items()),
         tuple(left_out),
+        tuple(all_failed),
     )
 
 
@@ -114,14 +150,30 @@ def _point(info: RunInfo, axes: Axes) -> Point | None:
     if latency_s is None or not speed:
         return None
     pair = (described.get("ci95") or {}).get(axes.level)
-    verdict = (summary.get("client") or {}).get("verdict")
     return Point(
         info.run_id,
         float(speed),
         float(latency_s),
         (float(pair[0]), float(pair[1])) if pair else None,
-        verdict != Verdict.INVALID,
+        _client_valid(summary) and not many_failed(summary) and not cut_off(summary),
     )
+
+
+def _client_valid(summary: Mapping[str, Any]) -> bool:
+    return (summary.get("client") or {}).get("verdict") != Verdict.INVALID
+
+
+def losses(one: Placed) -> list[str]:
+    """Of which requests too many got no answer, in words; empty if of none."""
+    found = []
+    if one.failing:
+        share = units.show(failed_share(one.summary), "ratio")
+        found.append(t("{share} of its finished requests failed", share=share))
+    if one.cut_off:
+        counts = one.summary["requests"]
+        share = units.show(counts["cancelled"] / counts["total"], "ratio")
+        found.append(t("{share} of its requests were cut off when the load ended", share=share))
+    return found
 
 
 def setting(value: str) -> str:

@@ -12,6 +12,7 @@ from dashboard.batching.tradeoff import (
     latency_words,
     line_name,
     load_words,
+    losses,
 )
 from dashboard.figures import common, ticks
 from dashboard.words import t
@@ -24,7 +25,8 @@ _BESIDE = ("top left", "bottom right", "top right", "bottom left")
 
 
 def figure(tradeoff: Tradeoff, dark: bool) -> go.Figure:
-    """A line a knob value along rising load; the front in grey behind; invalid runs hollow."""
+    """A line a knob value along rising load; the front in grey behind; invalid runs hollow, those
+    of which too many requests got no answer as crosses."""
     drawn = go.Figure()
     _front_line(drawn, tradeoff)
     keys = list(tradeoff.sweep.lines)
@@ -106,7 +108,12 @@ def _line(
 
 
 def _symbols(placed: Sequence[Placed]) -> list[str]:
-    return ["circle" if one.valid else "circle-open" for one in placed]
+    """A shape says what became of the requests, hollow that the client was invalid."""
+    shapes = ["x" if one.unanswered else "circle" for one in placed]
+    return [
+        shape if one.client_valid else f"{shape}-open"
+        for shape, one in zip(shapes, placed, strict=True)
+    ]
 
 
 def _whiskers(placed: Sequence[Placed]) -> tuple[list[float], list[float]]:
@@ -129,8 +136,9 @@ def _hover(tradeoff: Tradeoff, one: Placed, *, repeat: bool) -> str:
     ]
     if repeat:
         words.append(t("an earlier run of the same"))
-    if not one.valid:
+    if not one.client_valid:
         words.append(t("client invalid"))
+    words += losses(one)
     return "<br>".join(words)
 
 

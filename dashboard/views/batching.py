@@ -69,6 +69,7 @@ def _sweeps(infos: list[RunInfo]) -> None:
     placed = tradeoff.place(sweep, axes)
     if not placed.placed:
         st.info(t("None of these runs carries {what}: ask for another.", what=axes.latency_title))
+        _left_aside(placed)
         return
     _figure(placed)
     _front(placed)
@@ -150,32 +151,36 @@ def _figure(placed: Tradeoff) -> None:
             "Further right and further down is better. A line is one value of the knobs along "
             "rising load, which stands beside each point; whiskers are 95% intervals. Where a "
             "load was repeated the newest run counts, earlier ones are pale. Runs on the Pareto "
-            "front have a ring: no other gives as much and is as fast. Hollow: the client was "
-            "invalid."
+            "front have a ring: no other gives as much and is as fast. A cross: too many requests "
+            "got no answer, which leaves it off the front. Hollow: the client was invalid."
         ),
         data=lambda: tables.numbers(placed),
     )
-    if placed.left_out:
-        st.caption(
-            t(
-                "{count} runs are left out: their samples are too small for {latency}.",
-                count=len(placed.left_out),
-                latency=_markdown(placed.axes.latency_title),
-            )
-        )
+    _left_aside(placed)
+
+
+def _left_aside(placed: Tradeoff) -> None:
+    """What is not as the other points are, line by line."""
+    st.caption("  \n".join(_markdown(one) for one in tables.remarks(placed)))
 
 
 def _front(placed: Tradeoff) -> None:
     front, others = tables.front_table(placed), tables.other_table(placed)
     if front.empty:
-        st.info(t("There is no front: the client of every run was invalid."))
+        st.info(
+            t(
+                "There is no front: in every run the client was invalid or too many requests got "
+                "no answer."
+            )
+        )
     else:
         st.markdown(f"**{t('The Pareto front')}**")
         run_pages.sentences(front)
         st.caption(
             t(
                 "Not told apart: the other run gives no less, and the intervals of the two "
-                "latencies overlap (or one has none), so which is faster is not known."
+                "latencies overlap, so which is faster is not known. A run whose sample is too "
+                "small for an interval is called neither alike nor apart."
             )
         )
     if not others.empty:

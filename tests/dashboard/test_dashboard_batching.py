@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from dashboard_runs import HOSTILE, manifest, records, write_run
@@ -17,6 +18,7 @@ from dashboard.batching import knob_map, sweeps, timelines, tradeoff, tradeoff_f
 from dashboard.batching import tradeoff_tables as tables
 from dashboard.quantities import quantity
 from measure import server_metrics
+from measure.records import Status, TokenSource
 from measure.store import RunInfo, open_run
 from servers.catalog import ENGINES
 from servers.contract import Engine, Knob
@@ -35,14 +37,17 @@ def info(
     p50: float | None = 0.1,
     ci95: tuple[float, float] | None = None,
     verdict: str = "valid",
+    requests: tuple[int, int, int] = (50, 0, 0),
     changes: dict[str, Any] | None = None,
     **settings: Any,
 ) -> RunInfo:
     made = manifest(run_id, settings=settings, **(changes or {}))
     made["load"]["arrival"] = {"kind": "closed", "users": users}
+    ok, failed, cancelled = requests
+    counts = {"total": sum(requests), "ok": ok, "failed": failed, "cancelled": cancelled}
     summary = {
         "window_s": 10.0,
-        "requests": {"ok": 50},
+        "requests": counts,
         "output_tokens_per_s": speed,
         "e2e_s": {"count": 50, "p50": p50, "ci95": {"p50": ci95}},
         "client": {"verdict": verdict},
@@ -156,6 +161,63 @@ def test_the_newest_of_repeats_is_judged_and_small_samples_are_left_out():
     assert placed.left_out == ("c",)
     repeat = tables.other_table(placed).set_index("run")["standing"]
     assert repeat["a"] == "an earlier run of the same"
+
+
+def test_a_run_that_turns_work_away_is_a_cross_and_never_on_the_front():
+    placed = place(
+        info("a", 1, speed=10, p50=0.2, requests=(199, 1, 0)),
+        info("b", 4, speed=90, p50=0.1, requests=(1075, 566, 0)),
+        info("c", 8, speed=95, p50=0.1, requests=(90, 0, 10), verdict="invalid"),
+        info("d", 16, speed=96, p50=0.1, requests=(80, 10, 10)),
+    )
+    assert [one.point.name for one in placed.front] == ["a"]
+    marks = tradeoff_figure.figure(placed, False).data[-1]
+    assert list(marks.marker.symbol) == ["circle", "x", "x-open", "x"]
+    assert "34.5 % of its finished requests failed" in marks.customdata[1]
+    failed = pd.concat([tables.front_table(placed), tables.other_table(placed)])
+    assert list(failed["failed"]) == ["1 (0.5 %)", "566 (34.5 %)", "0", "10 (11.1 %)"]
+    standing = tables.other_table(placed).set_index("run")["standing"]
+    assert standing["b"] == "never on the front: 34.5 % of its finished requests failed"
+    assert standing["c"] == "client invalid: never on the front"
+    assert standing["d"].endswith("10 % of its requests were cut off when the load ended")
+    failing, cut = tables.remarks(placed)
+    assert "2 runs, of whose finished requests more than 1 % failed" in failing
+    assert "2 runs, of whose requests more than 5 % were cut off" in cut
+
+
+def test_what_is_left_out_is_said_of_one_run_and_of_several():
+    empty = {"p50": None, "requests": (0, 70, 0)}
+    one = place(info("a", 1), info("b", 4), info("c", 8, **empty), info("d", 16, p50=None))
+    assert one.all_failed == ("c",) and one.left_out == ("d",)
+    assert tables.remarks(one) == [
+        "1 run is left out: every request failed.",
+        "1 run is left out: its sample is too small for E2E p50.",
+    ]
+    several = place(
+        info("a", 1, **empty), info("b", 4, **empty), info("c", 8, p50=None), info("d", 9, p50=None)
+    )
+    assert tables.remarks(several) == [
+        "2 runs are left out: every request failed.",
+        "2 runs are left out: their samples are too small for E2E p50.",
+    ]
+    lost = place(info("a", 1, requests=(9, 1, 0)), info("b", 4, requests=(9, 0, 1)))
+    assert all("front: 1 run, of whose" in words for words in tables.remarks(lost))
+    assert tables.remarks(place(info("a", 1), info("b", 4))) == []
+
+
+def test_without_intervals_nothing_is_called_alike():
+    placed = place(
+        info("a", 1, speed=10, p50=9.0),
+        info("b", 4, speed=20, p50=0.2),
+        info("c", 8, speed=5, p50=9.5, ci95=(9.4, 9.6)),
+    )
+    (front,) = tables.front_table(placed)["standing"]
+    assert front == "on the front; its sample is too small for an interval"
+    others = tables.other_table(placed).set_index("run")["standing"]
+    assert others["a"] == (
+        "behind 4 users; without an interval of both, whether by chance cannot be told"
+    )
+    assert "not told apart" not in others["c"]
 
 
 def test_the_numbers_of_the_figure_name_their_units():
@@ -276,6 +338,31 @@ def test_a_sweep_is_drawn_and_named_in_the_address(lab: Path):
     assert "No series of the engine were kept" in _words(app)
     again = _page(sweep=key)
     assert again.selectbox(key="sweep").value == key
+
+
+def test_a_sweep_of_which_every_request_failed_says_so(lab: Path):
+    for name, seqs in (("a", 1), ("b", 16)):
+        refused = [
+            replace(
+                one,
+                first_content_s=None,
+                last_content_s=None,
+                output_tokens=None,
+                first_chunk_tokens=None,
+                token_source=TokenSource.NONE,
+                chunk_s=[],
+                chunks=0,
+                status=Status.HTTP_ERROR,
+                http_status=429,
+                error="full",
+            )
+            for one in records(200)
+        ]
+        write_run(lab / "runs", name, refused, settings={"max_num_seqs": seqs})
+    app = _page()
+    assert not app.exception
+    assert "2 runs are left out: every request failed" in _words(app)
+    assert "samples are too small" not in _words(app)
 
 
 def test_an_address_of_a_sweep_that_is_not_here_says_so(lab: Path):

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from measure.pareto import Point, answered_rps, dominates, front, standings, told_apart
+from measure.pareto import (
+    Point,
+    answered_rps,
+    dominates,
+    failed_share,
+    front,
+    many_failed,
+    standings,
+    told_apart,
+)
 
 # Few different numbers, so that ties come often.
 NUMBERS = st.integers(1, 6).map(float)
@@ -62,11 +71,12 @@ def test_not_told_apart_are_those_that_give_no_less_and_overlap(points):
         for name in one.not_told_apart:
             assert others[name].valid
             assert others[name].throughput >= one.point.throughput
-            assert not told_apart(others[name], one.point)
-        assert one.surely_dominated == any(
-            dominates(other, one.point) and told_apart(other, one.point)
-            for other in others.values()
-        )
+            assert told_apart(others[name], one.point) is False
+        assert set(one.surely_dominated_by) == {
+            name
+            for name, other in others.items()
+            if dominates(other, one.point) and told_apart(other, one.point)
+        }
 
 
 def test_a_lower_latency_whose_interval_overlaps_is_on_the_front_and_says_so():
@@ -76,13 +86,39 @@ def test_a_lower_latency_whose_interval_overlaps_is_on_the_front_and_says_so():
     by_name = {one.point.name: one for one in standings([fast, more, slow])}
     assert by_name["fast"].on_front and by_name["fast"].not_told_apart == ("more",)
     assert by_name["more"].on_front and by_name["more"].not_told_apart == ()
-    assert not by_name["slow"].on_front and by_name["slow"].surely_dominated
+    assert not by_name["slow"].on_front
+    assert set(by_name["slow"].surely_dominated_by) == {"fast", "more"}
 
 
-def test_without_an_interval_nothing_is_told_apart():
-    one, other = Point("one", 1.0, 9.0), Point("other", 2.0, 1.0, (0.9, 1.1))
+@given(clouds())
+def test_without_both_intervals_two_points_are_neither_told_apart_nor_alike(points):
+    for one in standings(points):
+        others = {point.name: point for point in points if point.name != one.point.name}
+        assert set(one.cannot_be_told) == {
+            name
+            for name, other in others.items()
+            if other.valid
+            and other.throughput >= one.point.throughput
+            and None in (other.interval_s, one.point.interval_s)
+        }
+        assert not set(one.cannot_be_told) & {*one.not_told_apart, *one.surely_dominated_by}
+
+
+def test_a_latency_that_is_far_larger_is_not_called_alike_for_want_of_an_interval():
+    one, other = Point("one", 1.0, 9.0), Point("other", 2.0, 0.2, (0.19, 0.21))
     found = standings([one, other])[0]
-    assert found.dominated_by == ("other",) and not found.surely_dominated
+    assert found.dominated_by == found.cannot_be_told == ("other",)
+    assert found.not_told_apart == found.surely_dominated_by == ()
+
+
+@pytest.mark.parametrize(
+    ("ok", "failed", "share", "many"),
+    [(99, 1, 0.01, False), (98, 2, 0.02, True), (0, 0, 0.0, False), (0, 3, 1.0, True)],
+)
+def test_failures_are_counted_of_what_finished(ok, failed, share, many):
+    summary = {"requests": {"ok": ok, "failed": failed, "cancelled": 900}}
+    assert failed_share(summary) == pytest.approx(share)
+    assert many_failed(summary) is many
 
 
 def test_answered_requests_a_second_are_those_of_the_window():

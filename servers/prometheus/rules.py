@@ -1,64 +1,30 @@
 """Prometheus' rules: recordings that name the same thing alike for all engines, and alerts. Pure.
 
-The alerts on objectives are Google's multiwindow, multi-burn-rate ones (The Site Reliability
-Workbook, chapter 5, "Alerting on SLOs", method 6): the long window says that it matters, the short
-one that it still goes on, so that an alert ends soon after its cause.
+Those on objectives are in `servers.prometheus.burning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from servers.contract import Engine
-from servers.prometheus import objectives
-from servers.prometheus.objectives import BURNS, Burn, Measured, Objectives
+from servers.prometheus import burning, objectives
+from servers.prometheus.alert import Alert
+from servers.prometheus.objectives import Objectives
 
 EVERY = "5s"
 """How often rules are evaluated."""
-
-LEAST_REQUESTS = 10
-"""Below this many requests in the long window one failure would be news of nothing."""
 
 CLIENT_SUSPECT_S = 0.010
 CLIENT_INVALID_S = 0.100
 """`measure.verdict`: how late a client's loop may be before its numbers are in doubt, or void."""
 
-REQUESTS, GOOD = "instance:slo_requests:rate", "instance:slo_good:rate"
-ERRORS = "instance:slo_errors:ratio_rate"
 WAITING = "instance:waiting:sum"
 KV_CACHE = "instance:kv_cache_usage:max"
 PREEMPTIONS = "instance:preemptions:rate1m"
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One alert. `lasts` is how long its expression must hold before it fires."""
-
-    name: str
-    expression: str
-    lasts: str
-    severity: str
-    summary: str
-    description: str
-    notebook: str
-
-    def document(self) -> dict[str, Any]:
-        """As it stands in a rule file."""
-        return {
-            "alert": self.name,
-            "expr": self.expression,
-            "for": self.lasts,
-            "labels": {"severity": self.severity},
-            "annotations": {
-                "summary": self.summary,
-                "description": self.description,
-                "notebook": f"notebooks/{self.notebook}.py",
-            },
-        }
 
 
 class _Plain(yaml.SafeDumper):
@@ -73,13 +39,17 @@ def text(engines: Iterable[Engine], asked: Objectives) -> str:
     known = [engine for engine in engines if engine.metrics]
     head = "".join(f"# {line}\n" for line in _head(known, asked))
     document = {"groups": groups(known, asked)}
-    return head + yaml.dump(document, Dumper=_Plain, sort_keys=False, width=10_000)
+    body = yaml.dump(document, Dumper=_Plain, sort_keys=False, width=10_000, allow_unicode=True)
+    return head + body
 
 
 def groups(engines: Sequence[Engine], asked: Objectives) -> list[dict[str, Any]]:
     """The rule groups, recordings before the alerts that read them."""
     several = {
-        "objectives": [*_slo_recordings(engines, asked), *_documents(_slo_alerts(asked))],
+        "objectives": [
+            *burning.recordings(engines, asked),
+            *_documents(burning.alerts(engines, asked)),
+        ],
         "servers": [*_server_recordings(engines), *_documents(SERVER_ALERTS)],
         "lab": _documents(LAB_ALERTS),
     }
@@ -97,77 +67,6 @@ def _head(engines: Sequence[Engine], asked: Objectives) -> list[str]:
 
 def _documents(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
     return [alert.document() for alert in alerts]
-
-
-def _slo_recordings(engines: Sequence[Engine], asked: Objectives) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for window in objectives.windows(asked):
-        for one in objectives.measured(engines, asked):
-            labels = _labels(one)
-            for name, expression in (
-                (REQUESTS, objectives.total(one, window)),
-                (GOOD, objectives.good(one, window)),
-            ):
-                found.append({"record": name + window, "expr": expression, "labels": labels})
-        found.append({"record": ERRORS + window, "expr": _error_ratio(window)})
-    return found
-
-
-def _labels(one: Measured) -> dict[str, str]:
-    engine = {"engine": one.engine} if one.engine else {}
-    return {**engine, "slo": one.slo, "seen_by": one.seen_by, "bound_s": f"{one.bound_s:g}"}
-
-
-def _error_ratio(window: str) -> str:
-    """The share that missed it. Nothing while idle; all of them where no bucket has a series."""
-    total = f"({REQUESTS}{window} > 0)"
-    return f"1 - {GOOD}{window} / {total} or {total} * 0 + 1"
-
-
-def _slo_alerts(asked: Objectives) -> list[Alert]:
-    fast, slow = BURNS[asked.windows]
-    budget = f"{1 - asked.share:.6g}"
-    share = f"{asked.share * 100:.6g}%"
-    return [
-        Alert(
-            "SloBurnsFast",
-            _burning(fast, budget),
-            "0s",
-            "page",
-            "{{ $labels.instance }}: the {{ $labels.slo }} objective is missed by "
-            "{{ $value | humanizePercentage }} of its requests",
-            f"{share} of the requests are to stay within {{{{ $labels.bound_s }}}} s "
-            "({{ $labels.slo }}, as the {{ $labels.seen_by }} sees it). Over the last "
-            f"{objectives.words(fast.long_s)} and still over the last "
-            f"{objectives.words(fast.short_s)} more than {fast.factor:g} times the allowed share "
-            "missed it. Look at the queue and at the rate offered: is it more than the engine can "
-            "carry?",
-            "09_monitoring",
-        ),
-        Alert(
-            "SloBurnsSlowly",
-            _burning(slow, budget),
-            "0s",
-            "ticket",
-            "{{ $labels.instance }}: the {{ $labels.slo }} objective is missed by "
-            "{{ $value | humanizePercentage }} of its requests for long",
-            f"Over the last {objectives.words(slow.long_s)} and still over the last "
-            f"{objectives.words(slow.short_s)} more than {slow.factor:g} times the allowed share "
-            f"(all but {share}) took longer than {{{{ $labels.bound_s }}}} s or failed "
-            "({{ $labels.slo }}, as the {{ $labels.seen_by }} sees it). At this pace the budget "
-            "ends long before its period.",
-            "09_monitoring",
-        ),
-    ]
-
-
-def _burning(burn: Burn, budget: str) -> str:
-    long, short = objectives.words(burn.long_s), objectives.words(burn.short_s)
-    limit = f"{burn.factor:g} * {budget}"
-    return (
-        f"{ERRORS}{long} > {limit} and {ERRORS}{short} > {limit} "
-        f"and {REQUESTS}{long} * {burn.long_s} >= {LEAST_REQUESTS}"
-    )
 
 
 def _server_recordings(engines: Sequence[Engine]) -> list[dict[str, Any]]:

@@ -215,11 +215,22 @@ def runs_of_points(
 
 def _curve(curve: Curve, unit: units.Unit, step_s: float) -> list[dict[str, Any]]:
     known = [math.isfinite(value) for value in curve.values]
-    x: list[datetime | None] = []
+    pieces = runs_of_points(curve.times_s, known, step_s)
+    at: dict[float, float] = {}
+    x: list[datetime] = []
     y: list[float | None] = []
-    for piece in runs_of_points(curve.times_s, known, step_s):
-        x += [*(_clock(curve.times_s[i]) for i in piece), _clock(curve.times_s[piece[-1]])]
-        y += [*(curve.values[i] for i in piece), None]
+    if curve.stacked:
+        # An area has no gaps: it falls to zero at the step after a piece and rises from the one
+        # before the next. On the grid, for at any other time the areas upon it would fall too.
+        for piece in pieces:
+            at.setdefault(curve.times_s[piece[0]] - step_s, 0.0)
+            at |= {curve.times_s[i]: curve.values[i] for i in piece}
+            at[curve.times_s[piece[-1]] + step_s] = 0.0
+        x, y = [_clock(time_s) for time_s in at], [*at.values()]
+    else:
+        for piece in pieces:
+            x += [*(_clock(curve.times_s[i]) for i in piece), _clock(curve.times_s[piece[-1]])]
+            y += [*(curve.values[i] for i in piece), None]
     area = {"stackgroup": "all", "fillcolor": curve.line.fill(0.35)} if curve.stacked else {}
     return [
         {

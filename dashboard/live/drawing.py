@@ -91,8 +91,16 @@ def heatmap(
     span: Span,
     marked: Sequence[Stretch] = (),
 ) -> go.Figure:
-    """The rate in each bucket over time. The rows are buckets, each as high as the others."""
+    """The rate in each bucket over time. The rows are buckets, each as high as the others.
+
+    A column a step of the whole span: a cell reaches to the next column, which for want of one
+    would be the next sample, however late it came.
+    """
     bounds, rows = cells(reading)
+    at = {
+        round((time_s - span.start_s) / span.step_s): i for i, time_s in enumerate(reading.times_s)
+    }
+    steps = range(round((span.end_s - span.start_s) / span.step_s) + 1)
     names = [_bucket(bound, unit) for bound in bounds]
     layout = figures.common(PANEL_HEIGHT, legend=False)
     layout["xaxis"] |= figures.clock_axis(span.start_s, span.end_s)
@@ -101,9 +109,12 @@ def heatmap(
     layout["hovermode"] = "closest"
     trace = {
         "type": "heatmap",
-        "x": [datetime.fromtimestamp(time_s) for time_s in reading.times_s],
+        "x": [datetime.fromtimestamp(span.start_s + step * span.step_s) for step in steps],
         "y": names,
-        "z": [[value if value > 0 else None for value in row] for row in rows],
+        "z": [
+            [row[at[step]] if step in at and row[at[step]] > 0 else None for step in steps]
+            for row in rows
+        ],
         "colorscale": [[0, line.fill(0.12)], [1, line.colour]],
         "showscale": False,
         "hoverongaps": False,

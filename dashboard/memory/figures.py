@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -11,9 +12,11 @@ from dashboard import theme, units
 from dashboard.figures import common, ticks
 from dashboard.memory.observed import Layer, Observed, layers
 from dashboard.words import t
+from measure.quantiles import Floats
 
 _HEIGHT = 330
 _SECONDS_SHOWN = 120
+_STEPS_IN_A_GAP, _LEAST_GAP_S = 2.5, 5.0
 _KINDS = ("weights", "kv used", "other")
 
 
@@ -27,10 +30,12 @@ def over_time(
     """
     figure = go.Figure()
     moment: Callable[[float], Any] = datetime.fromtimestamp if clock_s else float
-    times = [moment(time) for time in one.held[0].tolist()]
+    gaps = _gaps(one.held[0])
+    times = [moment(time) for time in _with(one.held[0], gaps, _edges(one.held[0], gaps)).tolist()]
     colours = theme.lines_for_runs(_KINDS, dark)
     for layer in layers(one):
-        _layer(figure, layer, times, colours["kv used" if layer.kind == "kv free" else layer.kind])
+        line = colours["kv used" if layer.kind == "kv free" else layer.kind]
+        _layer(figure, layer, times, _with(layer.values, gaps, 0.0), line)
     for title, size, dash in forecasts(one):
         figure.add_scatter(
             x=[times[0], times[-1]] if times else [],
@@ -53,6 +58,25 @@ def over_time(
     return figure
 
 
+def _gaps(times_s: Floats) -> list[int]:
+    """Before which samples nothing was seen for so long that the instance may not have been."""
+    lengths = np.diff(times_s)
+    if not lengths.size:
+        return []
+    longest = max(_STEPS_IN_A_GAP * float(np.median(lengths)), _LEAST_GAP_S)
+    return (np.flatnonzero(lengths > longest) + 1).tolist()
+
+
+def _edges(times_s: Floats, gaps: Sequence[int]) -> Floats:
+    """The ends of each gap, an instant inside it."""
+    return np.array([(times_s[i - 1] + 1e-3, times_s[i] - 1e-3) for i in gaps]).ravel()
+
+
+def _with(values: Floats, gaps: Sequence[int], inside: Floats | float) -> Floats:
+    """`values` with two more for each gap. An area has no gaps: in one it lies at zero."""
+    return np.insert(values, np.repeat(gaps, 2).astype(int), inside)
+
+
 def forecasts(one: Observed) -> list[tuple[str, int, str]]:
     """The forecast's lines: title, bytes, dash. One where nothing comes later."""
     if one.plan is None or not any(one.plan.total(one.where)):
@@ -63,18 +87,20 @@ def forecasts(one: Observed) -> list[tuple[str, int, str]]:
     return [(t("forecast at the start"), start, "dash"), (t("forecast when full"), full, "dot")]
 
 
-def _layer(figure: go.Figure, layer: Layer, times: Sequence[Any], line: theme.Line) -> None:
+def _layer(
+    figure: go.Figure, layer: Layer, times: Sequence[Any], values: Floats, line: theme.Line
+) -> None:
     free = layer.kind == "kv free"
     figure.add_scatter(
         x=times,
-        y=layer.values,
+        y=values,
         name=layer.title,
         mode="lines",
         stackgroup="held",
         line={"width": 1, "color": line.colour},
         fillcolor=line.fill(0.2 if free else 0.55),
         fillpattern={"shape": "/" if free else "", "fgcolor": line.colour, "size": 7},
-        text=[units.show(value, "bytes") for value in layer.values.tolist()],
+        text=[units.show(value, "bytes") for value in values.tolist()],
         hovertemplate="%{text}",
     )
 

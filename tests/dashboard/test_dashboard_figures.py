@@ -131,6 +131,15 @@ def test_a_gap_in_a_series_stays_a_gap() -> None:
     assert list(figure.data[0].y) == [1.0, None, 3.0, 4.0, None]
 
 
+def test_a_stack_falls_to_zero_where_nothing_was_seen_and_only_there() -> None:
+    one = Curve("a", LINE, [T0, T0 + 1, T0 + 8, T0 + 9], [1.0, 2.0, 3.0, 4.0], stacked=True)
+    other = Curve("b", LINE, [T0, T0 + 1, T0 + 2, T0 + 3], [5.0] * 4, stacked=True)
+    drawn = figures.panel([one, other], "count", T0, T0 + 10, 1).data
+    seconds = [[(x.timestamp() - T0, y) for x, y in zip(a.x, a.y, strict=True)] for a in drawn]
+    assert seconds[0] == [(-1, 0), (0, 1), (1, 2), (2, 0), (7, 0), (8, 3), (9, 4), (10, 0)]
+    assert seconds[1] == [(-1, 0), (0, 5), (1, 5), (2, 5), (3, 5), (4, 0)]
+
+
 def test_a_band_without_an_upper_bound_leaves_the_plot_and_says_so() -> None:
     band = Band("a", LINE, [T0, T0 + 1], [0.1, 80.0], [0.2, math.inf])
     figure = figures.panel([band], "s", T0, T0 + 1, 1)

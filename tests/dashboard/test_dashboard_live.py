@@ -146,6 +146,15 @@ def test_a_heatmap_of_nothing_is_an_empty_figure_and_an_empty_table() -> None:
     assert drawing.heat_numbers(nothing, "s").empty
 
 
+def test_a_heatmap_has_no_colour_where_nothing_was_seen() -> None:
+    times = (SPAN.start_s, SPAN.start_s + 30 * SPAN.step_s)
+    seen = Reading("", "", times, histograms=({1.0: 2.0, math.inf: 2.0},) * 2)
+    trace = drawing.heatmap(seen, "s", LINE, SPAN).data[0]
+    steps = range(len(trace.x))
+    assert [x.timestamp() for x in trace.x] == [SPAN.start_s + i * SPAN.step_s for i in steps]
+    assert [i for i, value in enumerate(trace.z[0]) if value is not None] == [0, 30]
+
+
 def test_a_heatmap_s_table_has_the_cells_that_are_drawn() -> None:
     one = _buckets({0.1: 2.0, math.inf: 3.0})
     table = drawing.heat_numbers(one, "s")

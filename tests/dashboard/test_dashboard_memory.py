@@ -140,6 +140,16 @@ def test_layers_are_never_negative_and_add_up_to_what_is_held(
     assert sum(layer.values for layer in found) == pytest.approx(np.array(held), rel=1e-9, abs=1e-3)
 
 
+def test_while_an_instance_was_away_it_holds_nothing() -> None:
+    times_s = np.array([0.0, 1.0, 2.0, 60.0, 61.0])
+    held = np.array([4.0, 4.0, 4.0, 3.0, 3.0])
+    one = Observed("x", "host", "pss", (times_s, held), None, None, plan.read(ON_CPU))
+    drawn = [trace for trace in figures.over_time(one, dark=False).data if trace.stackgroup]
+    total = np.sum([np.array(trace.y, dtype=float) for trace in drawn], axis=0)
+    assert list(drawn[0].x) == [0.0, 1.0, 2.0, 2.001, 59.999, 60.0, 61.0]
+    assert list(total) == [4.0, 4.0, 4.0, 0.0, 0.0, 3.0, 3.0]
+
+
 def test_memory_on_gpus_goes_before_that_of_processes(tmp_path: Path) -> None:
     on_gpu = ("lab_instance_gpu_memory_bytes", {"gpu": "0"}, [3e10] * 4)
     kept = forecast.document(

@@ -92,7 +92,7 @@ def _facts(run: Run) -> list[Fact]:
             t("Failed"),
             f"{counts['failed']:,}",
             t(
-                "Of {count} requests; {cancelled} were cut off when the load ended.",
+                "Of {count} requests. Cut off when the load ended: {cancelled}.",
                 count=f"{counts['total']:,}",
                 cancelled=f"{counts['cancelled']:,}",
             ),

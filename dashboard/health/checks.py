@@ -195,7 +195,9 @@ def of_runs(infos: Sequence[RunInfo], free_bytes: float | None, root: str) -> li
         runs = Check(
             what,
             "look",
-            t("{found}; {cut} were cut off", found=count, cut=len(cut)),
+            t("{found}; 1 was cut off", found=count)
+            if len(cut) == 1
+            else t("{found}; {cut} were cut off", found=count, cut=len(cut)),
             t("They can be read up to the moment they ended."),
         )
     else:

@@ -132,13 +132,16 @@ def delete(root: Path, picked: list[Entry]) -> None:
             return
         names = [entry.run_id for entry in picked]
         size = units.show(acts.total_bytes(root, names), "bytes")
-        st.markdown(
-            t(
-                "These {count} runs and their {size} will be gone for good:",
-                count=len(names),
-                size=size,
+        if len(names) == 1:
+            st.markdown(t("This run and its {size} will be gone for good:", size=size))
+        else:
+            st.markdown(
+                t(
+                    "These {count} runs and their {size} will be gone for good:",
+                    count=len(names),
+                    size=size,
+                )
             )
-        )
         with st.container(height="content" if len(names) <= 8 else 200, border=False):
             st.markdown("\n".join(f"- {text.markdown(name, 200)}" for name in names))
         sure = st.checkbox(t("I do not need them any more"), key=f"sure-{_short(str(names))}")

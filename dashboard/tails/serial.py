@@ -87,6 +87,12 @@ def chances(sample: Sample, calls: int) -> tuple[Floats, Floats]:
     return sample.values[ranks], 1 - share**calls
 
 
+def _above(calls: int, value: str) -> str:
+    if calls == 1:
+        return t("1 call, above {value}", value=value)
+    return t("{calls} calls, above {value}", calls=calls, value=value)
+
+
 def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go.Figure:
     """The chance that at least one of n calls takes longer than x; dotted and thin, one call."""
     made = go.Figure()
@@ -110,10 +116,7 @@ def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go
                     "width": 2 if many else 1,
                     "shape": "hv",
                 },
-                text=[
-                    t("{calls} calls, above {value}", calls=number, value=units.show(one, unit))
-                    for one in value.tolist()
-                ],
+                text=[_above(number, units.show(one, unit)) for one in value.tolist()],
                 hovertemplate="%{y:.2%} · %{text}" + sample.on_hover,
             )
     made.update_layout(common(_HEIGHT))

@@ -43,7 +43,8 @@ def _found(query: str) -> None:
     if not hits:
         st.info(t("No engine has a knob or a metric of that kind."), icon=":material/search_off:")
         return
-    st.caption(t("{count} knobs and metrics", count=len(hits)))
+    many = t("{count} knobs and metrics", count=len(hits))
+    st.caption(t("1 knob or metric") if len(hits) == 1 else many)
     _in_english()
     run_pages.sentences(catalogue.hits_table(hits))
 

@@ -85,14 +85,17 @@ def _find(root: Path, listed: list[Entry]) -> list[Entry]:
         listed, words, engines=engine, tags=tag, verdicts=verdict, archived=hidden
     )
     away = sum(entry.notes.archived for entry in listed)
-    st.caption(
-        t(
-            "{shown} of {all} runs, {archived} archived",
-            shown=len(shown),
-            all=len(listed),
-            archived=away,
+    if len(listed) == 1:
+        st.caption(t("{shown} of 1 run, {archived} archived", shown=len(shown), archived=away))
+    else:
+        st.caption(
+            t(
+                "{shown} of {all} runs, {archived} archived",
+                shown=len(shown),
+                all=len(listed),
+                archived=away,
+            )
         )
-    )
     return shown
 
 

@@ -239,7 +239,9 @@ def _serial(
         chart(
             serial.chance_figure(samples, calls, what.unit),
             "chance",
-            t(
+            t("{quantity}: chance that a call is slower", quantity=t(what.title))
+            if calls == 1
+            else t(
                 "{quantity}: chance that one of {calls} calls is slower",
                 quantity=t(what.title),
                 calls=calls,

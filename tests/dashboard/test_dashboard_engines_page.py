@@ -84,6 +84,15 @@ def test_a_search_is_in_the_address_and_says_where_it_finds_nothing(lab: Path) -
     knob = ENGINES[ANSWERING[0]].knobs[0]
     assert knob.flag in said(opened(find=knob.flag)).replace("\\", "")
     assert "No engine has" in said(opened(find="nothing of that kind"))
+    for found in (1, 2):
+        one = next(
+            knob.flag
+            for engine in ENGINES.values()
+            for knob in engine.knobs
+            if len(catalogue.search(knob.flag, ENGINES.values())) == found
+        )
+        words = said(opened(find=one)).replace("\\", "")
+        assert ("1 knob or metric" if found == 1 else "2 knobs and metrics") in words
 
 
 def test_series_that_carry_a_concept_are_told_apart() -> None:

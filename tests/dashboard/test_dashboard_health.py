@@ -172,6 +172,9 @@ def test_runs_that_cannot_be_read_and_a_full_disk_are_named(tmp_path: Path) -> N
     assert "1 cannot be read" in several[0].found
     assert [one.state for one in checks.of_runs([good], 5e12, "/runs")] == ["well", "well"]
     assert "no manifest" in tables.damaged([bad, good]).to_string()
+    cut = RunInfo(tmp_path / "cut", {}, None, False, False)
+    assert checks.of_runs([good, cut], None, "/runs")[0].found.endswith("; 1 was cut off")
+    assert checks.of_runs([cut, cut], None, "/runs")[0].found.endswith("; 2 were cut off")
 
 
 def test_what_others_wrote_is_escaped_in_every_table() -> None:

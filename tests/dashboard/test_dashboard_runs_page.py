@@ -164,6 +164,15 @@ def test_delete_names_the_runs_and_takes_a_second_step(runs: Path) -> None:
     assert not app.checkbox
 
 
+def test_one_run_is_one_run_and_several_are_several(runs: Path) -> None:
+    several = said(opened(("20260101-a", "20260103-c")))
+    assert "These 2 runs and their" in several and "3 of 3 runs, 0 archived" in several
+    for name in ("20260101-a", "20260103-c"):
+        shutil.rmtree(runs / name)
+    one = said(opened(("20260102-b",)))
+    assert "This run and its" in one and "1 of 1 run, 0 archived" in one
+
+
 def test_a_run_that_goes_on_is_not_deleted(runs: Path) -> None:
     writer = write_run(runs, "20260104-d", records(50), finish=False)
     app = opened(("20260104-d",))

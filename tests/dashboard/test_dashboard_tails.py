@@ -302,7 +302,9 @@ def test_one_value_is_a_sample_too() -> None:
     sample = _sample(np.array([0.25]))
     assert serial.serial(sample.values, 5, 0) is not None
     assert serial.slowest_points(sample, 0.5, 100) == [(1, 0.25)]
-    serial.chance_figure([sample], 5, "s")
+    alone, several = serial.chance_figure([sample], 5, "s").data
+    assert alone.text[0] == "1 call, above 250 ms"
+    assert several.text[0] == "5 calls, above 250 ms"
 
 
 # How far a sample carries
@@ -346,10 +348,10 @@ def test_two_runs_have_all_figures_and_the_address_names_the_view(lab: Path) -> 
 
 def test_a_gap_between_chunks_is_no_call(lab: Path) -> None:
     write_run(lab / "runs", "a", records(300))
-    app = _page(metric="Chunk gap")
+    app = _page(metric="Chunk gap", calls="1")
     assert not app.exception
     assert "**Chunk gap\\: the tail" in _words(app)
-    assert "**E2E\\: chance that one of 10 calls" in _words(app)
+    assert "**E2E\\: chance that a call is slower" in _words(app)
 
 
 def test_the_split_takes_the_series_kept_with_the_run(lab: Path) -> None:

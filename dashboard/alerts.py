@@ -21,6 +21,7 @@ _COLOURS: Mapping[tuple[State, bool], str] = {
     ("pending", True): "#5c5c5c",
     ("pending", False): "#5c5c5c",
 }
+_PAST = "#5c5c5c"
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -28,7 +29,8 @@ _FRACTION = re.compile(r"\.(\d+)")
 class Alert:
     """One alert that is active. `since_s` is Unix time; `value` is its expression's, as text.
 
-    `about` are the labels that say of what it speaks. `notebook` is where to read on.
+    `about` are the labels that say of what it speaks. `notebook` is where to read on. `ended` says,
+    if it says anything, that nothing of the kind happens any more: the alert only looks back.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Alert:
     description: str
     notebook: str
     about: Mapping[str, str]
+    ended: str = ""
 
 
 def ask(url: str) -> list[Alert] | Failure:
@@ -60,7 +63,8 @@ def box(url: str, now_s: float) -> str:
 def interpret(data: Any) -> list[Alert] | Failure:
     """The `data` of `/api/v1/alerts`: firing before pending, to be paged for first, oldest first.
 
-    Pure. Alerts of rules that are not the lab's are shown with what they have.
+    What only looks back stands behind all that goes on now. Alerts of rules that are not the lab's
+    are shown with what they have. Pure.
     """
     try:
         found = [_alert(one) for one in data["alerts"] if one["state"] in ("firing", "pending")]
@@ -70,7 +74,11 @@ def interpret(data: Any) -> list[Alert] | Failure:
             "unreadable",
             lambda: t("Prometheus's list of alerts cannot be read ({error}).", error=why),
         )
-    return sorted(found, key=lambda one: (one.state, one.severity != "page", one.since_s, one.name))
+
+    def urgency(one: Alert) -> tuple[bool, State, bool, float, str]:
+        return bool(one.ended), one.state, one.severity != "page", one.since_s, one.name
+
+    return sorted(found, key=urgency)
 
 
 def _alert(document: Mapping[str, Any]) -> Alert:
@@ -89,6 +97,7 @@ def _alert(document: Mapping[str, Any]) -> Alert:
         said.get("description", ""),
         said.get("notebook", ""),
         labels,
+        said.get("ended", ""),
     )
 
 
@@ -139,12 +148,14 @@ def render(alerts: Sequence[Alert], now_s: float, most: int = 6) -> str:
 
 
 def _row(one: Alert, now_s: float) -> str:
-    colour = _COLOURS[one.state, one.severity == "page"]
+    colour = _PAST if one.ended else _COLOURS[one.state, one.severity == "page"]
     state = t("firing") if one.state == "firing" else t("pending")
     since = t("for {time}", time=units.seconds(max(0.0, round(now_s - one.since_s))))
     labels = ", ".join(f"{key}={value}" for key, value in sorted(one.about.items()))
     value = t("Value: {value}.", value=shown_value(one.value)) if one.value else ""
-    hover = " ".join(part for part in (one.description, value, labels, one.notebook) if part)
+    told = (one.ended, one.summary, one.description, value, labels, one.notebook)
+    hover = " ".join(part if part.endswith(".") else f"{part}." for part in told if part)
+    past = f'<em style="flex:none">{html.escape(t("no answers now"))}</em>' if one.ended else ""
     return (
         f'<div title="{_safe(hover, 700)}" style="border-left:5px solid {colour};'
         "padding:2px 10px;display:flex;gap:10px;align-items:baseline;min-width:0;"
@@ -152,8 +163,8 @@ def _row(one: Alert, now_s: float) -> str:
         f'<span style="flex:none;border-radius:4px;padding:0 7px;font-size:.8em;line-height:1.6;'
         f'color:#fff;background:{colour}">{html.escape(state)}</span>'
         f'<strong style="flex:none">{_safe(one.name, 60)}</strong>'
-        '<span style="flex:1 1 60px;min-width:0;overflow:hidden;text-overflow:ellipsis;'
-        f'white-space:nowrap">{_safe(one.summary, 200)}</span>'
+        '<span style="flex:1 1 60px;min-width:0;overflow-wrap:anywhere">'
+        f"{_safe(one.summary, 240)}</span>{past}"
         f'<span style="flex:none;opacity:.72;font-size:.85em">{html.escape(since)}</span></div>'
     )
 

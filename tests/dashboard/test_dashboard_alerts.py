@@ -61,6 +61,28 @@ def test_the_worst_and_oldest_come_first() -> None:
     assert alerts.headline(found) == "3 firing, 1 pending"
 
 
+def _looks_back(name: str) -> dict[str, object]:
+    said = {"summary": f"{name} missed it", "ended": "No answers now: the alert looks back."}
+    return _one(name, annotations=said, labels=_one(name)["labels"] | {"alertname": name})
+
+
+def test_what_only_looks_back_stands_behind_what_goes_on_now_and_says_so() -> None:
+    now = [_one(labels={"alertname": "ticket", "severity": "ticket"}), _one(state="pending")]
+    found = _read(_looks_back("past"), *now)
+    assert [bool(one.ended) for one in found] == [False, False, True]
+    assert [one.state for one in found] == ["firing", "pending", "firing"]
+    rows = alerts.render(found, 1.8e9).split("<strong")[1:]
+    assert ["no answers now" in row for row in rows] == [False, False, True]
+    assert "No answers now: the alert looks back." in alerts.render(found, 1.8e9)
+
+
+def test_what_runs_now_is_shown_before_six_that_ended() -> None:
+    several = [_looks_back(f"past{n}") for n in range(7)]
+    drawn = alerts.render(_read(*several, _one(labels={"alertname": "young"})), 1.8e9)
+    assert "young" in drawn
+    assert "2 more" in drawn
+
+
 def test_a_quiet_prometheus_gets_a_small_word_only() -> None:
     drawn = alerts.render([], 0.0)
     assert "no alert" in drawn

@@ -25,6 +25,8 @@ _HEIGHT = 350
 _WIDE = 12
 """Loads further apart than this stand on a logarithmic axis."""
 _MARKERS = {"valid": "circle", "suspect": "diamond", "invalid": "x-open"}
+_SHORT_SETTINGS = 28
+"""Characters up to which settings stand in a legend."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ def points(runs: Sequence[tuple[Measured, Attainment]]) -> list[Point]:
 
 
 def ladders(runs: Sequence[Measured]) -> dict[str, Ladder]:
-    """Each run's line: its engine, numbered where its runs differ in more than the load."""
+    """Each run's line: its engine, and what its runs differ in beside the load.
+
+    Named by what differs where that is short, else numbered.
+    """
     facts = {one.run_id: _facts(one.manifest) for one in runs}
     of_engine: dict[str, list[dict[str, str]]] = {}
     for one in runs:
@@ -97,11 +102,19 @@ def ladders(runs: Sequence[Measured]) -> dict[str, Ladder]:
     for one in runs:
         engine, own = _engine(one.manifest), facts[one.run_id]
         kinds = of_engine[engine]
-        differ = [key for key in own if any(other.get(key) != own[key] for other in kinds)]
-        settings = ", ".join(f"{key}={own[key]}" for key in differ)
-        number = f" {kinds.index(own) + 1}" if len(kinds) > 1 else ""
-        found[one.run_id] = Ladder(f"{text.plain(engine, 40)}{number}", engine, settings)
+        several = [_settings(kind, kinds) for kind in kinds]
+        place = kinds.index(own)
+        brief = max(map(len, several)) <= _SHORT_SETTINGS
+        apart = several[place] if brief else str(place + 1)
+        name = f"{text.plain(engine, 40)} {text.plain(apart)}" if len(kinds) > 1 else engine
+        found[one.run_id] = Ladder(text.plain(name, 80), engine, several[place])
     return found
+
+
+def _settings(own: Mapping[str, str], kinds: Sequence[Mapping[str, str]]) -> str:
+    """Those of its settings in which not all agree."""
+    differ = [key for key in own if any(other.get(key) != own[key] for other in kinds)]
+    return ", ".join(f"{key}={own[key]}" for key in differ)
 
 
 def _engine(manifest: Mapping[str, Any]) -> str:

@@ -90,7 +90,8 @@ def test_one_line_for_each_engine_and_its_settings(lab: Path) -> None:
     write_run(lab / "runs", "d", records(300), engine="tgi", arrival=_rate(5.0))
     found = ladder.ladders([_read(lab, name) for name in "abcd"])
     assert {name: one.name for name, one in found.items()} == {
-        "a": "vllm 1", "b": "vllm 1", "c": "vllm 2", "d": "tgi",
+        "a": "vllm max_num_seqs=16", "b": "vllm max_num_seqs=16",
+        "c": "vllm max_num_seqs=1", "d": "tgi",
     }  # fmt: skip
     assert found["c"].settings == "max_num_seqs=1"
     assert found["d"].settings == ""
@@ -104,6 +105,15 @@ def test_a_batch_and_a_run_that_sent_nothing_have_no_load(lab: Path) -> None:
     kind, rate = ladder.load_of(_read(lab, "ramp")) or ("", 0)
     assert kind == "rate"
     assert rate == pytest.approx(20, rel=0.1)
+
+
+def test_ladders_that_differ_in_much_are_numbered(lab: Path) -> None:
+    many = {f"a_knob_of_some_length_{i}": i for i in range(3)}
+    write_run(lab / "runs", "a", records(100), arrival=_rate(2), settings=many)
+    other = dict.fromkeys(many, 9)
+    write_run(lab / "runs", "b", records(100), arrival=_rate(2), settings=other)
+    found = ladder.ladders([_read(lab, name) for name in "ab"])
+    assert [found[name].name for name in "ab"] == ["vllm 1", "vllm 2"]
 
 
 def _point(name: str, load: float, found: Attainment, verdict: str = "valid") -> ladder.Point:

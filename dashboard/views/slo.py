@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import chosen_runs, run_pages, runs, text, theme, units
 from dashboard.chart import chart
 from dashboard.runs import Fingerprint
-from dashboard.slo import budget, ladder, measured
+from dashboard.slo import budget, ladder, ladder_figures, measured
 from dashboard.slo.measured import Measured
 from dashboard.words import t
 from measure.attainment import Attainment, Burn
@@ -219,7 +219,7 @@ def _several(names: Sequence[str], most: int = 4) -> str:
 
 def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
     points = ladder.points(held)
-    colours = ladder.lines(points, dark)
+    colours = ladder_figures.lines(points, dark)
     titles = {
         "rate": (t("Attainment against rate"), t("Goodput against rate")),
         "users": (t("Attainment against users"), t("Goodput against users")),
@@ -231,7 +231,7 @@ def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
         left, right = st.columns(2)
         with left:
             chart(
-                ladder.attainment_figure(some, objective, colours),
+                ladder_figures.attainment_figure(some, objective, colours),
                 f"attainment-{kind}",
                 attainment_title,
                 help=t(
@@ -246,7 +246,7 @@ def _ladders(held: Sequence[Held], objective: float, dark: bool) -> None:
             )
         with right:
             chart(
-                ladder.goodput_figure(some, colours),
+                ladder_figures.goodput_figure(some, colours),
                 f"goodput-{kind}",
                 goodput_title,
                 help=t(

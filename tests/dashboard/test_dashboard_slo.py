@@ -9,7 +9,7 @@ import pytest
 from dashboard_runs import HOSTILE, cut_off, damage, records, write_run
 from streamlit.testing.v1 import AppTest
 
-from dashboard.slo import budget, ladder, measured
+from dashboard.slo import budget, ladder, ladder_figures, measured
 from dashboard.slo.measured import Measured
 from dashboard.theme import Line
 from measure.attainment import Attainment
@@ -127,7 +127,7 @@ def test_settings_of_one_engine_have_colours_of_their_own_and_engines_keep_their
             replace(_point(name, 2.0, _held(1, 2)), ladder=ladder.Ladder(name, engine, ""))
             for name, engine in ladders
         ]
-        return {name: line.colour for name, line in ladder.lines(points, False).items()}
+        return {name: line.colour for name, line in ladder_figures.lines(points, False).items()}
 
     one = colours(("vllm 1", "vllm"), ("vllm 2", "vllm"))
     assert one["vllm 1"] != one["vllm 2"]
@@ -145,7 +145,7 @@ def test_where_it_breaks_is_said_between_measured_loads() -> None:
 def test_an_invalid_run_concludes_nothing_and_is_drawn_open() -> None:
     points = [_point("a", 2.0, _held(500, 500)), _point("b", 8.0, _held(1, 500), "invalid")]
     assert ladder.breaks(points, 0.99).iloc[0]["Loses it at"] == "–"
-    figure = ladder.attainment_figure(points, 0.99, {"vllm": LINE})
+    figure = ladder_figures.attainment_figure(points, 0.99, {"vllm": LINE})
     dots = [trace for trace in figure.data if trace.error_y.array is not None]
     assert [dot.marker.symbol for dot in dots] == ["circle", "x-open"]
     line = next(trace for trace in figure.data if trace.mode == "lines+markers")
@@ -154,7 +154,7 @@ def test_an_invalid_run_concludes_nothing_and_is_drawn_open() -> None:
 
 def test_runs_of_one_load_are_one_point_of_the_line() -> None:
     points = [_point("a", 4.0, _held(90, 100)), _point("b", 4.0, _held(200, 300))]
-    figure = ladder.attainment_figure(points, 0.9, {"vllm": LINE})
+    figure = ladder_figures.attainment_figure(points, 0.9, {"vllm": LINE})
     line = next(trace for trace in figure.data if trace.mode == "lines+markers")
     assert list(line.y) == [pytest.approx(290 / 400)]
 
@@ -335,7 +335,7 @@ def test_hostile_names_are_text(lab: Path) -> None:
     points = ladder.points(
         [(one, one.held_against(SLO)) for one in (_read(lab, "a"), _read(lab, "b"))]
     )
-    figure = ladder.attainment_figure(points, 0.9, ladder.lines(points, False))
+    figure = ladder_figures.attainment_figure(points, 0.9, ladder_figures.lines(points, False))
     for trace in figure.data:
         assert "<script" not in (trace.name or "") + (trace.hovertemplate or "")
 

@@ -1,6 +1,6 @@
 """What people call the quantities of a run, and how they are shown. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,15 @@ def of_runs(*summaries: Mapping[str, Any]) -> tuple[Quantity, ...]:
     """
     titles, hidden = titles_of(*summaries), "ttft_s" if in_one_piece(*summaries) else ""
     return tuple(replace(one, title=titles[one.key]) for one in QUANTITIES if one.key != hidden)
+
+
+def headline(measured: Sequence[str], *, open_loop: bool) -> str:
+    """What to show first of these keys: of open loops the time from schedule, as tiles do.
+
+    From sending alone the wait is hidden that a late client adds (coordinated omission).
+    """
+    first = "ttft_from_schedule_s"
+    return first if open_loop and first in measured else measured[0]
 
 
 def quantity(key: str) -> Quantity | None:

@@ -8,7 +8,7 @@ from dashboard import run_figures, run_pages, runs, text
 from dashboard.chart import chart
 from dashboard.compare import tables
 from dashboard.compare.scatter import Called
-from dashboard.quantities import Quantity, of_runs
+from dashboard.quantities import Quantity, headline, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
 from dashboard.words import t
@@ -35,7 +35,8 @@ def show(
         return None
     left, right = st.columns([5, 3], vertical_alignment="center")
     with left:
-        what = known[_choice({key: known[key].title for key in measured})]
+        first = headline(measured, open_loop=all(is_open_loop(one.run.manifest) for one in loaded))
+        what = known[_choice({key: known[key].title for key in measured}, first)]
     if comparison:
         with right:
             comparison = _against(loaded, called, comparison)
@@ -55,12 +56,12 @@ def show(
     return comparison
 
 
-def _choice(titles: dict[str, str]) -> str:
+def _choice(titles: dict[str, str], first: str) -> str:
     return str(
         st.segmented_control(
             t("Latency"),
             list(titles),
-            default=next(iter(titles)),
+            default=first,
             required=True,
             format_func=lambda key: titles[key],
             key="metric",

@@ -10,7 +10,7 @@ from dashboard import chosen_runs, run_figures, run_pages, runs, text, theme
 from dashboard.chart import chart
 from dashboard.compare import tiles
 from dashboard.compare.tables import doubts
-from dashboard.quantities import Quantity, of_runs
+from dashboard.quantities import Quantity, headline, of_runs
 from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun
 from dashboard.short_names import short
@@ -93,7 +93,7 @@ def _quantity(loaded: Sequence[LoadedRun]) -> Quantity | None:
     key = st.segmented_control(
         t("Latency"),
         measured,
-        default=measured[0],
+        default=headline(measured, open_loop=all(is_open_loop(one.run.manifest) for one in loaded)),
         required=True,
         format_func=lambda key: titles[key],
         key="metric",

@@ -229,3 +229,21 @@ def test_requests_cut_off_at_the_end_are_said_of_one_run_and_of_several(
     if "," in runs:
         numbers = next(one.value for one in app.dataframe if "Requests" in [*one.value.iloc[:, 0]])
         assert numbers.set_index("").loc["Cut off at the end", "a"] == "50"
+
+
+@pytest.mark.parametrize("page", ["compare", "tails"])
+@pytest.mark.parametrize(
+    ("arrival", "first"),
+    [
+        ({"kind": "closed", "users": 4}, "ttft_s"),
+        ({"kind": "poisson", "rate_rps": 20.0}, "ttft_from_schedule_s"),
+    ],
+)
+def test_an_open_loop_is_shown_from_schedule_first(
+    lab: Path, page: str, arrival: Any, first: str
+) -> None:
+    write_run(lab / "runs", "a", records(300), arrival=arrival)
+    app = AppTest.from_file(APP, default_timeout=60)
+    app.query_params["runs"] = "a"
+    app.switch_page(f"views/{page}.py").run()
+    assert app.segmented_control(key="metric").value == first

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from dashboard import run_words, text
+from dashboard.store import settings
+from dashboard.store.settings import Settings
 from measure import notes
 from measure.arrival import in_words
 from measure.errors import MeasureError
@@ -22,6 +24,7 @@ from servers.catalog import ENGINES
 STATES = ("finished", "running", "unfinished", "damaged")
 VERDICTS = ("valid", "suspect", "invalid")
 _NONE = Notes()
+_UNSET = Settings("", {})
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Entry:
     engine_title: str = ""
     model: str = ""
     load: str = ""
+    settings: Settings = _UNSET
     requests: int | None = None
+    failed: int | None = None
     latency: str = ""
     p50_s: float | None = None
     p99_s: float | None = None
@@ -94,7 +99,9 @@ def table(shown: Sequence[Entry]) -> pd.DataFrame:
             "engine": [text.plain(one.engine_title or one.engine, 60) for one in shown],
             "model": [text.plain(one.model, 80) for one in shown],
             "load": [text.plain(one.load, 80) for one in shown],
+            "settings": settings.in_words([one.settings for one in shown]),
             "requests": pd.Series([one.requests for one in shown], dtype="Int64"),
+            "failed": pd.Series([one.failed for one in shown], dtype="Int64"),
             "latency": [one.latency for one in shown],
             "p50_ms": _milliseconds([one.p50_s for one in shown]),
             "p99_ms": _milliseconds([one.p99_s for one in shown]),
@@ -147,6 +154,7 @@ def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str
     # Short, for its column; a batch is its own arrival.
     load = ", ".join(dict.fromkeys([scenario, arrival.replace(" requests/s", "/s")]))
     model = str(engine.get("model") or "")
+    values = dict(engine.get("settings") or {})
     entry = Entry(
         run_id=info.run_id,
         state="damaged" if problem else state,
@@ -158,10 +166,11 @@ def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str
         # A folder's path says less than its name, and takes a column.
         model=model.rstrip("/").rpartition("/")[2],
         load=load,
+        settings=Settings(kind, values, (model, scenario)),
         problem=problem,
         words=_words(
             info.run_id, kept, name, kind, title, known.title if known else "", model, load,
-            *(f"{knob}={value}" for knob, value in dict(engine.get("settings") or {}).items()),
+            *(f"{knob}={value}" for knob, value in values.items()),
         ),
     )  # fmt: skip
     return entry if summary is None else _with_numbers(entry, manifest, summary)
@@ -175,6 +184,7 @@ def _with_numbers(entry: Entry, manifest: dict[str, Any], summary: dict[str, Any
     return replace(
         entry,
         requests=int(summary["requests"]["total"]),
+        failed=int(summary["requests"]["failed"]),
         latency=titles_of(summary)[key] if summary[key]["count"] else "",
         p50_s=_number(summary[key]["p50"]),
         p99_s=_number(summary[key]["p99"]),

@@ -137,8 +137,18 @@ def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
         "run": column.TextColumn(t("Run"), width=250, pinned=True),
-        "engine": column.TextColumn(t("Engine"), width=150),
         "load": column.TextColumn(t("Load"), width=158),
+        "settings": column.TextColumn(
+            t("Settings"),
+            width=225,
+            help=t(
+                "What tells a run from the others in this list of its engine, model and scenario "
+                "stands first; then what is set otherwise than the engine's default."
+            ),
+        ),
+        "failed": column.NumberColumn(
+            t("Failed"), width=58, format="localized", help=t("Of the requests of the window.")
+        ),
         "latency": column.TextColumn(
             t("Latency"), width=124, help=t("Which latency p50 and p99 are of: the run's headline.")
         ),
@@ -152,6 +162,7 @@ def _columns() -> dict[str, Any]:
         "tokens_per_s": column.NumberColumn(t("Tokens/s"), width=68, format="%.1f"),
         "verdict": column.TextColumn(t("Client"), width=66),
         "state": column.TextColumn(t("State"), width=78),
+        "engine": column.TextColumn(t("Engine"), width=150),
         "tags": column.ListColumn(t("Tags"), width=100),
         "goodput_rps": column.NumberColumn(
             t("Goodput/s"), width=85, format="%.2f", help=t("Empty where no SLO was given.")

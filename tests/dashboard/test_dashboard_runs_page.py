@@ -10,8 +10,10 @@ from dashboard_runs import HOSTILE, damage, records, write_run
 from streamlit.testing.v1 import AppTest
 
 from dashboard.store import acts
+from dashboard.store.settings import Settings, in_words
 from measure import carrying, notes
 from measure.store import list_runs
+from servers.catalog import ENGINES
 
 APP = str(Path(__file__).resolve().parents[2] / "dashboard" / "app.py")
 PATIENCE_S = 60
@@ -71,6 +73,40 @@ def test_every_run_is_listed_newest_first_with_its_headline(runs: Path) -> None:
     assert row["verdict"] == summary["client"]["verdict"]
     assert "cannot be read" in said(app)
     writer.close()
+
+
+def test_the_rows_of_a_sweep_are_told_apart_by_settings_and_failures(runs: Path) -> None:
+    for nth, seqs in enumerate((1, 2, 16)):
+        load = {"kind": "poisson", "rate_rps": 4.0}
+        settings = {"max_model_len": 256, "max_num_seqs": seqs, "dtype": HOSTILE}
+        write_run(runs, f"sweep-{nth}", records(200), arrival=load, settings=settings)
+    app = opened(q="sweep-")
+    frame = app.dataframe[0].value.set_index("run")
+    words = list(frame["settings"].sort_index())
+    assert [one.split(", ")[0] for one in words] == [f"max_num_seqs={n}" for n in (1, 2, 16)]
+    assert all(", max_model_len=256" in one for one in words)
+    summaries = {one.run_id: one.summary for one in list_runs(runs)}
+    for name, count in frame["failed"].items():
+        assert count == summaries[name]["requests"]["failed"] > 0
+
+
+def test_a_knob_that_differs_is_named_at_its_default_too_and_one_that_does_not_is_not() -> None:
+    knobs = {knob.name: knob.default for knob in ENGINES["vllm"].knobs}
+    several = [
+        Settings("vllm", knobs),
+        Settings("vllm", knobs | {"max_num_seqs": 1}),
+        Settings("vllm", knobs | {"max_model_len": 99}, ("other",)),
+        Settings("gone", {"a": [1, 2], "b": None, "c": True}),
+        Settings("", {}),
+    ]
+    assert in_words(several) == [
+        f"max_num_seqs={knobs['max_num_seqs']}",
+        "max_num_seqs=1",
+        "max_model_len=99",
+        "a=1,2, b=default, c=true",
+        "",
+    ]
+    assert in_words([Settings("vllm", knobs)]) == [""]
 
 
 def test_the_search_looks_into_settings_tags_and_notes_and_is_in_the_address(runs: Path) -> None:

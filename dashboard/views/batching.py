@@ -114,7 +114,9 @@ def _axes(sweep: Sweep) -> Axes:
     known = known or {titles[0]: quantities.QUANTITIES[-1]}
     left, middle, right = st.columns([4, 2, 2], vertical_alignment="center")
     with left:
-        title = _segments(t("Latency"), titles, "latency", titles[0])
+        keys = [one.key for one in known.values()]
+        first = quantities.headline(keys, open_loop=sweep.arrival != "closed")
+        title = _segments(t("Latency"), titles, "latency", titles[keys.index(first)])
     with middle:
         level = _segments(t("Quantile"), list(LEVELS), "quantile", "p50")
     with right:

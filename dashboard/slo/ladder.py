@@ -1,6 +1,7 @@
 """Attainment and goodput over the load: which engine, in which settings, holds to where. Pure."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -177,10 +178,10 @@ def users(load: float) -> str:
     return t("1 user") if load == 1 else t("{n} users", n=f"{load:g}")
 
 
-def _natural(name: str) -> tuple[str, int]:
-    """`vllm 2` before `vllm 10`."""
-    engine, _, number = name.rpartition(" ")
-    return (engine, int(number)) if number.isdigit() else (name, 0)
+def _natural(name: str) -> list[tuple[str, float]]:
+    """`vllm 2` before `vllm 10`, `max_num_seqs=4` before `max_num_seqs=16`."""
+    words = re.findall(r"([^0-9]*)([0-9]{1,18})?", name)
+    return [(word, float(number or 0)) for word, number in words]
 
 
 def _verdict(held: float | None, lost: float | None, kind: Kind) -> str:

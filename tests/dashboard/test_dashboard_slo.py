@@ -107,6 +107,15 @@ def test_a_batch_and_a_run_that_sent_nothing_have_no_load(lab: Path) -> None:
     assert rate == pytest.approx(20, rel=0.1)
 
 
+@pytest.mark.parametrize("names", [["vllm 2", "vllm 10"], ["vllm n=2", "vllm n=4", "vllm n=16"]])
+def test_ladders_stand_in_the_order_of_their_numbers(names: list[str]) -> None:
+    points = [
+        replace(_point(name, 2.0, _held(1, 2)), ladder=ladder.Ladder(name, "vllm", ""))
+        for name in reversed(names)
+    ]
+    assert [one.name for one in ladder.pooled(points)] == names
+
+
 def test_ladders_that_differ_in_much_are_numbered(lab: Path) -> None:
     many = {f"a_knob_of_some_length_{i}": i for i in range(3)}
     write_run(lab / "runs", "a", records(100), arrival=_rate(2), settings=many)

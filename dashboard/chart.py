@@ -35,6 +35,7 @@ def chart(
     data: Callable[[], pd.DataFrame],
     alt: str = "",
     queries: Sequence[str] = (),
+    quantiles: Mapping[str, str] | None = None,
     aside: str = "",
 ) -> None:
     """Draw the figure under its title.
@@ -48,6 +49,8 @@ def chart(
             somebody saves them.
         alt: what a reader hears who cannot see it; the title and the help if it is empty.
         queries: the PromQL the figure was read by, if it was.
+        quantiles: for those queries that answer with a histogram's buckets, what asks for the
+            quantile that the figure shows the bounds of.
         aside: a word in grey beside the title ("idle").
     """
     key = _safe(key)
@@ -55,7 +58,7 @@ def chart(
         with st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center"):
             shown = f" :gray[{text.markdown(aside)}]" if aside else ""
             st.markdown(f"**{text.markdown(title)}**{shown}", help=help, width="stretch")
-            _menu(key, title, data, queries)
+            _menu(key, title, data, queries, quantiles or {})
         st.plotly_chart(
             figure, key=key, config={"displayModeBar": False}, alt=alt or f"{title}. {help}"
         )
@@ -69,7 +72,13 @@ def _safe(key: str) -> str:
     return f"{plain.strip('-')}-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
-def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Sequence[str]) -> None:
+def _menu(
+    key: str,
+    title: str,
+    data: Callable[[], pd.DataFrame],
+    queries: Sequence[str],
+    quantiles: Mapping[str, str],
+) -> None:
     """What can be taken away, worked out only while the menu is open."""
     menu = st.popover(
         "⋯",
@@ -100,15 +109,22 @@ def _menu(key: str, title: str, data: Callable[[], pd.DataFrame], queries: Seque
         )
         for place, query in enumerate(queries):
             st.caption(t("PromQL"))
-            st.code(query, language="promql", wrap_lines=True)
-            # The code's own button to copy it is not there for who has no mouse.
-            copy = {
-                "does": "copy",
-                "label": t("Copy the query"),
-                "text": query,
-                "done": t("Copied"),
-            }
-            _buttons(f"query-{key}-{place}", [copy])
+            _query(query, f"query-{key}-{place}")
+            if whole := quantiles.get(query):
+                st.caption(
+                    t(
+                        "That gives the rate in each bucket. The figure draws the bounds of the "
+                        "bucket that holds the quantile; this gives one number between them:"
+                    )
+                )
+                _query(whole, f"quantile-{key}-{place}")
+
+
+def _query(query: str, key: str) -> None:
+    st.code(query, language="promql", wrap_lines=True)
+    # The code's own button to copy it is not there for who has no mouse.
+    copy = {"does": "copy", "label": t("Copy the query"), "text": query, "done": t("Copied")}
+    _buttons(key, [copy])
 
 
 def _buttons(key: str, buttons: Sequence[Mapping[str, str]]) -> None:

@@ -93,6 +93,12 @@ def buckets(metric: str, matchers: Matchers, window_s: int, labels: Sequence[str
     return rate(f"{metric}_bucket", matchers, window_s, [*labels, "le"])
 
 
+def quantile(level: float, bucket_rates: str, scale: float = 1.0) -> str:
+    """The quantile of `buckets(…)`, interpolated within its bucket; `scale` changes its unit."""
+    read = f"histogram_quantile({level:g}, {bucket_rates})"
+    return read if scale == 1.0 else f"{read} * {scale:g}"
+
+
 def ratio(
     numerator: str, denominator: str, matchers: Matchers, window_s: int, labels: Sequence[str]
 ) -> str:

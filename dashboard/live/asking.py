@@ -100,8 +100,14 @@ def _readings(
         notes += [panels.silent(found, source.name) for source in missing]
         drawn = {reading.note for source in sources for reading in by_source.get(source.name, ())}
         notes += [f"{title}: {note}." for title in titles for note in sorted(drawn - {""})]
-    asked = tuple(query.expression for _, found in plan for query in found)
-    return PanelReadings(panel, by_source, tuple(notes), asked)
+    queries = [query for _, found in plan for query in found]
+    asked = tuple(query.expression for query in queries)
+    scales = {
+        query.expression: query.scale
+        for query in queries
+        if panel.reading == "quantile" and query.form == "buckets"
+    }
+    return PanelReadings(panel, by_source, tuple(notes), asked, scales)
 
 
 def _shown(panel: Panel, query: Query, several: Sequence[Reading]) -> Sequence[Reading]:

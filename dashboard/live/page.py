@@ -72,7 +72,7 @@ def _pair(look: Look, pair: Pair) -> None:
         _title(look, pair.title, pair.client),
         " ".join(t(panel.help) for panel in pair.both),
         pair.client.unit,
-        [query for one in both for query in one.queries],
+        both,
         nothing=all(idle(one) or not one.by_source for one in both),
     )
 
@@ -117,7 +117,7 @@ def _figure(look: Look, readings: PanelReadings, source: str | None) -> None:
             _title(look, panel.title, panel),
             t(panel.help),
             panel.unit,
-            readings.queries,
+            [readings],
             nothing=idle(readings),
         )
         return
@@ -132,7 +132,7 @@ def _figure(look: Look, readings: PanelReadings, source: str | None) -> None:
     else:
         dark = st.context.theme.type == "dark"
         shapes = drawing.stack(several, dark)
-        _chart(look, shapes, key, title, t(panel.help), panel.unit, readings.queries, nothing=False)
+        _chart(look, shapes, key, title, t(panel.help), panel.unit, [readings], nothing=False)
 
 
 def _heatmap(
@@ -166,7 +166,7 @@ def _chart(
     title: str,
     help: str,
     unit: figures.units.Unit,
-    queries: Sequence[str],
+    asked: Sequence[PanelReadings],
     *,
     nothing: bool,
 ) -> None:
@@ -185,7 +185,12 @@ def _chart(
         title,
         help=help,
         data=partial(figures.numbers, shapes, unit),
-        queries=queries,
+        queries=[query for one in asked for query in one.queries],
+        quantiles={
+            query: whole
+            for one in asked
+            for query, whole in one.quantile_queries(look.quantile).items()
+        },
         aside=t("idle") if nothing else "",
     )
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dashboard import promql
 from dashboard.panels import Panel
 from measure.errors import MeasureError
 from measure.server_histogram import Bounds, quantile_bounds
@@ -51,13 +52,22 @@ class Reading:
 class PanelReadings:
     """What a panel can draw, and in `notes` why it cannot draw the rest.
 
-    `queries` are the expressions asked for it.
+    `queries` are the expressions asked for it. `bucket_scales` are those of them that answer with
+    the bucket rates a quantile is read from, and what turns its value into the panel's unit.
     """
 
     panel: Panel
     by_source: Mapping[str, tuple[Reading, ...]]
     notes: tuple[str, ...]
     queries: tuple[str, ...] = ()
+    bucket_scales: Mapping[str, float] = field(default_factory=dict)
+
+    def quantile_queries(self, level: float) -> dict[str, str]:
+        """For each query that answers with bucket rates, one for their quantile as a number."""
+        return {
+            query: promql.quantile(level, query, scale)
+            for query, scale in self.bucket_scales.items()
+        }
 
 
 def empty(reading: Reading) -> bool:

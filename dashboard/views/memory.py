@@ -248,6 +248,7 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
                     help=t(one.panel.help),
                     data=partial(figures.numbers, shapes, one.panel.unit),
                     queries=one.queries,
+                    quantiles=one.quantile_queries(0.99),
                     aside=t("idle") if idle(one) else "",
                 )
     notes = list(dict.fromkeys(note for one in readings for note in one.notes))

@@ -50,6 +50,8 @@ def _moving() -> None:
         "Moves",
         help="What moves.",
         data=lambda: _numbers(drawn),
+        queries=[QUERY],
+        quantiles={QUERY: f"histogram_quantile(0.99, {QUERY})"},
         aside="idle",
     )
 

@@ -90,6 +90,20 @@ def test_a_query_is_shown_and_copied(browser: Any, frame: str) -> None:
         assert wrong == []
 
 
+def test_beside_a_query_for_buckets_stands_the_one_for_their_quantile(
+    browser: Any, frame: str
+) -> None:
+    with opened(browser, frame) as (page, wrong):
+        _menu(page, "moving")
+        codes = page.locator('[data-testid="stCode"]')
+        codes.nth(1).wait_for()
+        shown = [one.strip() for one in codes.all_inner_texts()]
+        assert shown == [QUERY, f"histogram_quantile(0.99, {QUERY})"]
+        assert page.get_by_text("the bounds of the bucket that holds the quantile").is_visible()
+        assert page.get_by_role("button", name="Copy the query").count() == 2
+        assert wrong == []
+
+
 def test_every_control_is_reached_and_opened_by_keys(browser: Any, frame: str) -> None:
     with opened(browser, frame) as (page, wrong):
         page.locator(".js-plotly-plot").first.wait_for()

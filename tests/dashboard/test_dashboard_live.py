@@ -230,6 +230,18 @@ def test_the_ttft_of_answers_in_one_piece_is_not_shown() -> None:
     assert look.without(panels.panel("client_e2e")) == []
 
 
+def test_a_figure_s_menu_has_the_query_for_the_quantile_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr(page, "chart", lambda _f, key, _t, **said: drawn.update({key: said}))
+    (pair,) = [one for one in PAIRS if one.key == "e2e"]
+    one = PanelReadings(pair.client, {}, (), ("rates",), {"rates": 0.001})
+    page._pair(_look(one, PanelReadings(pair.engine, {}, (), ("other",))), pair)
+    assert drawn["pair-e2e"]["queries"] == ["rates", "other"]
+    assert drawn["pair-e2e"]["quantiles"] == {"rates": "histogram_quantile(0.99, rates) * 0.001"}
+
+
 def _tile(readings: dict[str, Reading], kind: str) -> str:
     every = [
         PanelReadings(panels.panel(key), {"a": (readings[key],)} if key in readings else {}, ())

@@ -53,6 +53,12 @@ def test_bucket_rates_keep_le_and_are_summed_before_any_quantile() -> None:
     assert found == 'sum by (instance, le) (rate(ttft_bucket{instance="a"}[5s]))'
 
 
+def test_a_quantile_is_read_from_the_sum_of_the_buckets_in_the_unit_asked_for() -> None:
+    rates = promql.buckets("ttft", {"instance": "a"}, 5, ["instance"])
+    assert promql.quantile(0.99, rates) == f"histogram_quantile(0.99, {rates})"
+    assert promql.quantile(0.5, rates, 0.001) == f"histogram_quantile(0.5, {rates}) * 0.001"
+
+
 def test_a_mean_divides_two_rates() -> None:
     found = promql.ratio("x_sum", "x_count", {}, 5, ["instance"])
     assert found == ("sum by (instance) (rate(x_sum[5s])) / sum by (instance) (rate(x_count[5s]))")

@@ -4,6 +4,7 @@
 series wherever the engine's catalogue says that it has the metric.
 """
 
+import math
 import os
 import socket
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 import recorded
 from recorded import Recording
 
-from dashboard import panels, prometheus, promql
+from dashboard import panels, prometheus, promql, sources
+from dashboard.live import asking
 from dashboard.prometheus import Failure
 from servers.catalog import ENGINES
 from servers.contract import Metric
@@ -170,6 +172,34 @@ def test_every_panel_has_series_of_every_metric_the_engine_exports(
             silent.append(f"{panel.key}: {expression}")
     assert asked > 3
     assert silent == []
+
+
+def test_every_panel_s_query_for_a_quantile_gives_a_number_within_the_bounds_drawn(
+    filled: str,
+) -> None:
+    """Prometheus interpolates within the bucket whose bounds the figure draws."""
+    at_s, level, held = END_S - 3, 0.9, set()
+    for recording in RECORDINGS:
+        kind = sources.LOAD_TEST if recording.kind == "client" else recording.kind
+        source = sources.Source(_target(recording)["instance"], kind, "runs", True)
+        found = asking.read(filled, SPAN, [source])
+        assert not isinstance(found, Failure)
+        for readings in found:
+            several = [one for one in readings.by_source.get(source.name, ()) if one.histograms]
+            drawn = [
+                bounds
+                for one in several
+                if (bounds := one.bounds(level, one.times_s.index(at_s))) is not None
+            ]
+            for query in readings.quantile_queries(level).values():
+                answer = prometheus.query(filled, query, at_s)
+                assert not isinstance(answer, Failure), (query, answer)
+                for value in (series.last for series in answer if not math.isnan(series.last)):
+                    assert any(
+                        bounds.lower * 0.999 <= value <= bounds.upper * 1.001 for bounds in drawn
+                    ), (query, value, drawn)
+                    held.add((recording.kind, readings.panel.key))
+    assert {("vllm", "ttft"), ("client", "client_e2e"), ("ray-serve", "e2e")} <= held, held
 
 
 def test_a_rate_is_that_of_the_recording(filled: str) -> None:

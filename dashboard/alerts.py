@@ -155,7 +155,7 @@ def _row(one: Alert, now_s: float) -> str:
     value = t("Value: {value}.", value=shown_value(one.value)) if one.value else ""
     told = (one.ended, one.summary, one.description, value, labels, one.notebook)
     hover = " ".join(part if part.endswith(".") else f"{part}." for part in told if part)
-    past = f'<em style="flex:none">{html.escape(t("no answers now"))}</em>' if one.ended else ""
+    past = f'<b style="flex:none">{html.escape(t("no answers now"))}</b>' if one.ended else ""
     return (
         f'<div title="{_safe(hover, 700)}" style="border-left:5px solid {colour};'
         "padding:2px 10px;display:flex;gap:10px;align-items:baseline;min-width:0;"

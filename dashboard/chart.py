@@ -114,7 +114,8 @@ def _menu(
                 st.caption(
                     t(
                         "That gives the rate in each bucket. The figure draws the bounds of the "
-                        "bucket that holds the quantile; this gives one number between them:"
+                        "bucket that holds the quantile; this one interpolates a number between "
+                        "them:"
                     )
                 )
                 _query(whole, f"quantile-{key}-{place}")

@@ -10,12 +10,17 @@ from dashboard.panels import PRESENT
 from dashboard.prometheus import Failure, Series
 from servers import instances
 from servers.catalog import ENGINES
+from servers.instances import Instance
 
 GPU = "GPU"
 LOAD_TEST = "load test"
 MODEL_SERVERS = tuple(name for name, engine in ENGINES.items() if engine.job == "engine")
 KINDS = (*MODEL_SERVERS, GPU, LOAD_TEST)
 """In the order that gives them their colours: no two engines have the same."""
+
+FIRST_GONE = "its first process is gone"
+"""The state of an instance that was killed and whose other processes live on."""
+_STATES = {"running": "runs", "starting": "starts", "unhealthy": FIRST_GONE, "dead": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,32 @@ def few(engines: Sequence[Source]) -> list[Source]:
     return [one for one in engines if one in ordered]
 
 
+def state_here(instance: Instance) -> str:
+    """How an instance of this machine is, by its processes: not whether it answers."""
+    return _STATES[instances.by_processes(instance)]
+
+
+def state_now(known: str | None, up: bool | None, *, is_load: bool = False) -> str:
+    """One word for a state, on every page.
+
+    `known` is what this machine's processes tell (`state_here`), `up` what the last scrape did;
+    each is `None` where there is none. Processes that are gone say more than a scrape that failed.
+    """
+    if known == FIRST_GONE or (known in ("starts", "stopped") and not up):
+        return known
+    if up is None:
+        return known or "ended"
+    # A load test that answers no more has ended; its target stays listed for a moment.
+    silent = "ended" if is_load else "does not answer"
+    return "runs" if up else silent
+
+
 def local_sources() -> list[Source]:
     """The instances of engines that the lab started on this machine, whatever scrapes them."""
     found = []
     for instance in instances.all_instances():
         if instance.engine in MODEL_SERVERS:
-            if not instances.alive(instance):
-                state = "stopped"
-            else:
-                state = "runs" if instance.ready else "starts"
+            state = state_here(instance)
             about = instance.served_name or ""
             title = instance.title or ENGINES[instance.engine].title
             found.append(Source(instance.name, instance.engine, state, False, about, title=title))
@@ -91,13 +113,11 @@ def merge(
             continue
         known = merged.get(name)
         kind = LOAD_TEST if job == "client" else series.labels.get("engine", "unknown engine")
-        # A load test that answers no more has ended; its target stays listed for a moment.
-        silent = "ended" if job == "client" else "does not answer"
-        state = {1.0: "runs", 0.0: silent}.get(now.get(name, math.nan), "ended")
+        up = {1.0: True, 0.0: False}.get(now.get(name, math.nan))
         merged[name] = Source(
             name,
             known.kind if known else kind,
-            state if name in now or known is None else known.state,
+            state_now(known.state if known else None, up, is_load=job == "client"),
             now.get(name) == 1.0,
             known.about if known else "",
             title=known.title if known else series.labels.get("title", ""),

@@ -193,6 +193,17 @@ def members(instance: Instance) -> list[processes.Member]:
     return processes.find(mark(instance), instance.pid, instance.create_time, instance.members)
 
 
+def by_processes(instance: Instance) -> State:
+    """How the instance is by its processes alone: nothing is asked of it, so nothing can hang.
+
+    `running` and `starting`: its first process lives, and it has answered once or has not yet.
+    `unhealthy`: its first process is gone and others are left. `dead`: nothing is left of it.
+    """
+    if leader_alive(instance):
+        return "running" if instance.ready else "starting"
+    return "unhealthy" if members(instance) else "dead"
+
+
 def status(instance: Instance) -> State:
     """How the instance is now, by looking.
 
@@ -200,8 +211,9 @@ def status(instance: Instance) -> State:
     `unhealthy`: its first process is gone and others are left, or it lives and does not answer.
     `dead`: nothing is left of it.
     """
-    if not leader_alive(instance):
-        return "unhealthy" if members(instance) else "dead"
+    seen = by_processes(instance)
+    if seen in ("unhealthy", "dead"):
+        return seen
     if probe.answers(instance.ready_url):
         return "running"
     waiting = not instance.ready and time.time() - instance.started_s < instance.ready_timeout_s

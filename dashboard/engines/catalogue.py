@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dashboard import sources
 from dashboard.panels import PANELS, Panel
 from dashboard.words import t
 from servers import instances, knobs, paths
@@ -188,12 +189,11 @@ def running(engine: Engine) -> pd.DataFrame:
     rows = []
     for one in instances.all_instances():
         if one.engine == engine.name:
-            alive = instances.alive(one)
-            state = (t("runs") if one.ready else t("starts")) if alive else t("stopped")
+            state = sources.state_here(one)
             rows.append(
                 {
                     t("Instance"): one.name,
-                    t("State"): state,
+                    t("State"): t(state),
                     t("Title"): one.title or ENGINES[one.engine].title,
                     t("Model"): one.served_name or "–",
                     t("Address"): one.base_url,

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
-from dashboard import text, units
+from dashboard import sources, text, units
 from dashboard.health import metric_names
 from dashboard.health.checks import Check
 from dashboard.health.facts import Facts, Group, Target
@@ -37,14 +37,19 @@ def checks(several: Sequence[Check]) -> pd.DataFrame:
     )
 
 
-def targets(several: Sequence[Target]) -> pd.DataFrame:
-    """What is scraped, and how that goes."""
+def _state(one: Target, here: Mapping[str, str]) -> str:
+    state = sources.state_now(here.get(one.instance), one.up, is_load=one.job == "client")
+    return t(state)
+
+
+def targets(several: Sequence[Target], here: Mapping[str, str]) -> pd.DataFrame:
+    """What is scraped, and how that goes. `here` is how this machine's instances are, by name."""
     return pd.DataFrame(
         [
             {
                 t("Instance"): text.markdown(one.instance),
                 t("Job"): text.markdown(one.job),
-                t("State"): t("up") if one.up else t("down"),
+                t("State"): _state(one, here),
                 t("Age of the newest sample"): units.show(one.age_s, "s"),
                 t("Scrape took"): units.show(one.scrape_s, "s"),
                 t("Last error"): text.markdown(one.error),

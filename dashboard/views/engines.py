@@ -129,6 +129,13 @@ def _running(engine: Engine) -> None:
         st.code(f"lab up {engine.name}", language="bash")
     else:
         run_pages.sentences(found)
+        st.caption(
+            t(
+                "By its processes. Whether it answers is said on Live and Health. One whose first "
+                "process is gone is ended by: {command}",
+                command="`lab down NAME`",
+            )
+        )
 
 
 page()

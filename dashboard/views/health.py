@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard import no_prometheus, runs
+from dashboard import no_prometheus, runs, sources
 from dashboard.health import asking, checks, tables
 from dashboard.health.checks import Check
 from dashboard.prometheus import Failure, address
@@ -52,7 +52,7 @@ def show() -> None:
     for column, (label, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
         column.metric(label, value)
     st.caption(t("At {url}. The address comes from {source}.", url=url, source=said_by))
-    _table(t("Targets"), tables.targets(found.targets), t("Prometheus scrapes nothing."))
+    _table(t("Targets"), tables.targets(found.targets, _here()), t("Prometheus scrapes nothing."))
     _table(
         t("Metrics that are not there"),
         tables.missing(found),
@@ -65,6 +65,10 @@ def show() -> None:
             st.dataframe(strange, hide_index=True)
     _versions(found)
     _damaged(infos)
+
+
+def _here() -> dict[str, str]:
+    return {one.name: sources.state_here(one) for one in instances.all_instances()}
 
 
 def _checks(several: list[Check]) -> None:

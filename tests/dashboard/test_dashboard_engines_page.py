@@ -1,14 +1,26 @@
 """The Engines page and the catalogue behind it."""
 
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from dashboard_runs import records, write_run
 from streamlit.testing.v1 import AppTest
 
+from dashboard import sources
 from dashboard.engines import catalogue
+from dashboard.health import tables
+from dashboard.health.facts import Target
+from dashboard.prometheus import Series
+from servers import instances, processes
 from servers.catalog import ENGINES
 from servers.contract import Engine, Knob, Metric
+from servers.instances import Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = str(ROOT / "dashboard" / "app.py")
@@ -110,3 +122,67 @@ def test_an_engine_with_runs_leads_to_them(lab: Path) -> None:
 
 def test_an_address_of_no_engine_shows_all(lab: Path) -> None:
     assert len(opened(engine="nowhere").table[0].value) == len(ENGINES)
+
+
+@pytest.fixture
+def parent_and_child(lab: Path) -> Iterator[Instance]:
+    """An instance of two processes as the lab leaves it, which answers nobody."""
+    started_s = time.time()
+    named = {processes.MARK: f"{instances.name_mark('twins')}{started_s}:"}
+    made = subprocess.Popen(
+        ["bash", "-c", "sleep 300 & echo; wait"],
+        env=os.environ | named,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert made.stdout is not None and made.stdout.readline()
+    one = Instance(
+        name="twins", engine="vllm", pid=made.pid, create_time=psutil.Process(made.pid).create_time(),
+        argv=(), ports={"http": 9}, host="127.0.0.1", base_url="http://127.0.0.1:9",
+        ready_url="http://127.0.0.1:9", metrics_url=None, log="", settings={}, model=None,
+        served_name="", device="cpu", protocols=(), job="engine", started_s=started_s,
+        ready_timeout_s=9.0, stop_grace_s=1.0, ready=True,
+    )  # fmt: skip
+    file = instances.state_file("twins")
+    file.parent.mkdir(parents=True)
+    file.write_text(one.to_json())
+    yield one
+    for left in instances.members(one):
+        left.signal(signal.SIGKILL)
+    made.wait()
+
+
+def _said_everywhere(up: float | None) -> set[str]:
+    """The state of the twins on Engines, on Live and on Health, as far as they show it."""
+    (row,) = catalogue.running(ENGINES["vllm"]).to_dict("records")
+    labels = {"job": "engine", "engine": "vllm", "instance": "twins"}
+    seen = [Series(labels, (1.0,), (1.0,))]
+    up_now = [] if up is None else [Series(labels, (1.0,), (up,))]
+    (live,) = sources.merge(sources.local_sources(), seen, up_now)
+    found = {row["State"], live.state}
+    if up is not None:
+        target = Target("twins", "engine", "vllm", "", bool(up), "", 0.1, 1.0)
+        here = {one.name: one.state for one in sources.local_sources()}
+        found |= {*tables.targets([target], here)["State"]}
+    return found
+
+
+def test_an_engine_that_was_killed_and_left_processes_has_one_state_on_every_page(
+    parent_and_child: Instance,
+) -> None:
+    assert _said_everywhere(1.0) == _said_everywhere(None) == {"runs"}
+    assert "runs" in said(opened(engine="vllm"))
+    os.kill(parent_and_child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, parent_and_child.pid, os.WEXITED | os.WNOWAIT)
+    assert instances.status(parent_and_child) == "unhealthy"
+    assert instances.by_processes(parent_and_child) == "unhealthy"
+    for up in (1.0, 0.0, None):
+        assert _said_everywhere(up) == {sources.FIRST_GONE}
+    page = said(opened(engine="vllm"))
+    assert sources.FIRST_GONE in page and "`lab down NAME`" in page
+    for left in instances.members(parent_and_child):
+        left.signal(signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(left.pid)] if psutil.pid_exists(left.pid) else [], 5)
+    assert instances.status(parent_and_child) == instances.by_processes(parent_and_child) == "dead"
+    for up in (0.0, None):
+        assert _said_everywhere(up) == {"stopped"}

@@ -189,7 +189,7 @@ def test_what_others_wrote_is_escaped_in_every_table() -> None:
     several = checks.of_prometheus(strange)
     for frame in (
         tables.checks([replace(one, advice="") for one in several]),
-        tables.targets(strange.targets),
+        tables.targets(strange.targets, {}),
         tables.missing(strange),
         tables.rules(strange.groups),
     ):

@@ -11,7 +11,7 @@ import pytest
 from dashboard_runs import records, write_run
 from streamlit.testing.v1 import AppTest
 
-from dashboard import engine_side, panels, quantities, words
+from dashboard import engine_side, panels, quantities, sources, words
 from dashboard.compare import definition_tables
 from dashboard.live import sections, tiles
 from dashboard.memory import plan
@@ -53,7 +53,14 @@ CATALOGUES = {
     "panel.help": {one.help for one in panels.PANELS},
     "reading.label": {part.label for one in panels.PANELS for part in one.parts if part.label},
     "what": {plan.WEIGHTS, plan.KV_CACHE, plan.OVERHEAD, plan.ACTIVATIONS},
-    "source.state": {"runs", "starts", "stopped", "ended", "does not answer"},
+    "source.state": {
+        "runs",
+        "starts",
+        "stopped",
+        "ended",
+        "does not answer",
+        sources.FIRST_GONE,
+    },
     "engine_side.AT_END": {engine_side.AT_END},
     "engine_side.NOTE": {engine_side.NOTE},
     "definition_tables.NOTE": {definition_tables.NOTE},
@@ -62,6 +69,7 @@ ALIKE = {
     "self.quantity.title": "what.title",
     "part.what": "what",
     "one.state": "source.state",
+    "state": "source.state",
     "one.panel.title": "panel.title",
     "one.panel.help": "panel.help",
     "readings.panel.help": "panel.help",

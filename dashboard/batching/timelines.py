@@ -39,7 +39,11 @@ def of_run(run: Run, engines: Mapping[str, Engine]) -> Timeline:
     sent = in_flight(run.records)
     table = run.server_metrics
     if table is None:
-        why = t("No series of the engine were kept with this run.")
+        why = (
+            t("The engine's series are written when the run ends.")
+            if run.running
+            else t("No series of the engine were kept with this run.")
+        )
         return Timeline({}, None, None, sent, False, (why,))
     engine = engines.get(str(run.manifest["engine"].get("name")))
     metrics = engine.metrics if engine else ()

@@ -191,7 +191,11 @@ def engine_numbers(
             continue
         if lines is None:
             notes.append(
-                t("{run}: no server_metrics.parquet was kept with this run.", run=run.path.name)
+                t("{run}: its engine's series are written when the run ends.", run=run.path.name)
+                if run.running
+                else t(
+                    "{run}: no server_metrics.parquet was kept with this run.", run=run.path.name
+                )
             )
         elif not lines and not batches:
             notes.append(

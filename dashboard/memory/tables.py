@@ -1,6 +1,6 @@
 """The forecast beside what happened. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -40,6 +40,29 @@ def _row(one: Observed) -> dict[str, str]:
             shown = t("up to {size}", size=shown)
         row[t("forecast: {part}", part=t(what))] = shown
     return row
+
+
+def without_forecast(several: Sequence[Observed], ended: Collection[str]) -> list[str]:
+    """Why those that have no forecast have none; of those in `ended` the lab keeps no state."""
+    without = [one.name for one in several if one.plan is None]
+    gone = ", ".join(text.plain(name, 80) for name in without if name in ended)
+    never = ", ".join(text.plain(name, 80) for name in without if name not in ended)
+    found = []
+    if gone:
+        found.append(
+            t(
+                "No longer running: {names}. Forecasts are kept with runs: choose Runs above.",
+                names=gone,
+            )
+        )
+    if never:
+        found.append(
+            t(
+                "Without a forecast: {names}. Older than forecasts, or the engine states none.",
+                names=never,
+            )
+        )
+    return found
 
 
 def _bytes(size: int) -> str:

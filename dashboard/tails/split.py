@@ -149,13 +149,17 @@ def split(run: Run, metrics: Sequence[Metric], series: pa.Table | None) -> Split
         tuple(parts),
         engine,
         tuple(name for name in _ASKED[what] if name not in have),
-        _note(metrics, series, inexact),
+        _note(metrics, series, inexact, running=run.running),
     )
 
 
-def _note(metrics: Sequence[Metric], series: pa.Table | None, inexact: Sequence[str]) -> str:
+def _note(
+    metrics: Sequence[Metric], series: pa.Table | None, inexact: Sequence[str], *, running: bool
+) -> str:
     if not metrics:
         return t("the lab does not know its engine's metrics")
+    if series is None and running:
+        return t("its engine's series are written when the run ends")
     if series is None:
         return t("no server_metrics.parquet was kept with this run")
     if inexact:

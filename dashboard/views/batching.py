@@ -1,5 +1,6 @@
 """Batching: what engines compute together, what it costs, and which flag sets it."""
 
+from collections.abc import Collection
 from functools import partial
 
 import streamlit as st
@@ -44,7 +45,8 @@ def page() -> None:
     _sweeps(readable)
     st.subheader(t("Batch and queue over a run"), anchor=False)
     if readable:
-        _over_time(chosen_runs.choose(infos, first=1))
+        running = {info.run_id for info in readable if info.running}
+        _over_time(chosen_runs.choose(infos, first=1), running)
     else:
         st.caption(t("No run yet: this page looks in {folder}.", folder=_markdown(runs.root())))
     st.subheader(t("Which flag means the same"), anchor=False)
@@ -191,7 +193,7 @@ def _front(placed: Tradeoff) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _timeline(path: str, seen: Fingerprint, language: str) -> Timeline | str:
+def _timeline(path: str, seen: Fingerprint, running: bool, language: str) -> Timeline | str:
     """What the run did over its time, or why that cannot be read."""
     try:
         return timelines.of_run(open_run(runs.root() / path), ENGINES)
@@ -199,14 +201,14 @@ def _timeline(path: str, seen: Fingerprint, language: str) -> Timeline | str:
         return str(error)
 
 
-def _over_time(chosen: tuple[str, ...]) -> None:
+def _over_time(chosen: tuple[str, ...], running: Collection[str]) -> None:
     if not chosen:
         st.info(t("Choose a run above, or several."))
         return
     found: dict[str, Timeline] = {}
     with st.skeleton(height=_SKELETON_PX):
         loaded = {
-            name: _timeline(name, runs.fingerprint(runs.root() / name), language())
+            name: _timeline(name, runs.fingerprint(runs.root() / name), name in running, language())
             for name in chosen
         }
     for name, timeline in loaded.items():

@@ -1,6 +1,7 @@
 """Memory: what engines hold, of what it is made, and whether it was foreseen."""
 
 import time
+from collections.abc import Collection
 from functools import partial
 
 import pandas as pd
@@ -109,7 +110,8 @@ def _now(length_s: int) -> None:
     seen = [one for one in several if one.held[0].size]
     _where(bool(gpus), seen)
     queries = {source.name: asking.queries(source).shown for source in chosen}
-    _memory(seen, (span.start_s, span.end_s), queries)
+    ended = [source.name for source in chosen if source.state == "ended"]
+    _memory(seen, (span.start_s, span.end_s), queries, ended)
     for name in (one.name for one in several if not one.held[0].size):
         st.caption(
             t(
@@ -184,8 +186,9 @@ def _memory(
     seen: list[Observed],
     clock_s: tuple[float, float] | None,
     queries: dict[str, list[str]],
+    ended: Collection[str] = (),
 ) -> None:
-    """A figure an instance, and the table of forecasts."""
+    """A figure an instance, and the table of forecasts; `ended` are those that run no longer."""
     if not seen:
         return
     dark = st.context.theme.type == "dark"
@@ -211,10 +214,11 @@ def _memory(
     st.caption(
         t(
             "The forecast is what `lab plan` says, made before the start. What comes later is "
-            "filled by requests: a peak belongs between the two sums. Without a forecast the "
-            "instance is older than forecasts, or its engine states none."
+            "filled by requests: a peak belongs between the two sums."
         )
     )
+    for words in tables.without_forecast(seen, ended):
+        st.caption(text.markdown(words, 600))
     foreseen = [one for one in seen if one.plan is not None]
     if foreseen:
         with st.expander(t("What the forecasts rest on")):
@@ -288,6 +292,7 @@ def _runs() -> None:
     if not chosen:
         st.info(t("Choose a run above, or several."))
         return
+    running = {info.run_id for info in infos if info.running}
     kept: dict[str, tuple[Observed, KvActivity]] = {}
     with st.skeleton(height=_SKELETON_PX):
         loaded = {name: _of_run(name, runs.fingerprint(runs.root() / name)) for name in chosen}
@@ -295,7 +300,12 @@ def _runs() -> None:
         if isinstance(found, str):
             st.error(f"{text.markdown(name)}: {text.markdown(found, 600)}")
         elif found is None or not found[0].held[0].size:
-            st.caption(t("{run}: no memory was recorded with this run.", run=text.markdown(name)))
+            shown = text.markdown(name)
+            st.caption(
+                t("{run}: its memory is written when the run ends.", run=shown)
+                if name in running
+                else t("{run}: no memory was recorded with this run.", run=shown)
+            )
         else:
             kept[name] = found
     several = [one for one, _ in kept.values()]

@@ -365,6 +365,14 @@ def test_a_sweep_of_which_every_request_failed_says_so(lab: Path):
     assert "samples are too small" not in _words(app)
 
 
+def test_a_run_that_goes_on_has_its_series_at_its_end(lab: Path):
+    writer = write_run(lab / "runs", "a", records(120), finish=False)
+    words = _words(_page(runs="a"))
+    assert "a: The engine's series are written when the run ends" in words
+    writer.close()
+    assert "No series of the engine were kept" in _words(_page(runs="a"))
+
+
 def test_an_address_of_a_sweep_that_is_not_here_says_so(lab: Path):
     _sweep_on_disk(lab / "runs")
     app = _page(sweep="<b>gone</b>")

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from stub_nvml import GIB, Card, Nvml
 
 from dashboard import prometheus, promql, sources
+from dashboard.live import asking as panel_asking
 from dashboard.memory import asking, figures, observed, plan, tables
 from dashboard.memory.observed import Observed
 from dashboard.prometheus import Failure
@@ -235,7 +236,40 @@ def test_runs_are_shown_with_their_forecast_and_older_ones_without(lab: Path) ->
     assert table.set_index("").loc["a", "peak ÷ start"] == "× 1.03"
     assert table.set_index("").loc["b", "peak ÷ start"] == "–"
     assert "135M parameters" in words
+    assert "Without a forecast: b." in words and "No longer running" not in words
     assert len(app.get("plotly_chart")) >= 3
+
+
+def test_a_run_that_goes_on_has_its_memory_at_its_end(lab: Path) -> None:
+    writer = write_run(lab / "runs", "a", records(120), finish=False)
+    words = _words(_page(of="runs", runs="a"))
+    assert "a: its memory is written when the run ends" in words
+    assert "no memory was recorded" not in words
+    writer.close()
+
+
+def test_of_what_runs_no_longer_the_forecast_is_with_its_runs(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = time.time()
+    held = np.array([now_s - 60, now_s - 30]), np.array([1e9, 2e9])
+    states = {"left": "ended", "old": "runs", "new": "runs"}
+    several = [
+        Observed(
+            name, "host", "pss", held, None, None, plan.read(ON_CPU) if name == "new" else None
+        )
+        for name in states
+    ]
+    known = [sources.Source(name, "vllm", state, True) for name, state in states.items()]
+    monkeypatch.setattr(sources, "discover", lambda *_: known)
+    monkeypatch.setattr(asking, "read", lambda *_: several)
+    monkeypatch.setattr(panel_asking, "read", lambda *_: [])
+    app = _page()
+    assert not app.exception
+    words = _words(app)
+    assert "No longer running: left. Forecasts are kept with runs: choose Runs above." in words
+    assert "Without a forecast: old. Older than forecasts" in words
+    assert tables.without_forecast(several[2:], ["new"]) == []
 
 
 def test_hostile_words_in_a_forecast_are_text(lab: Path) -> None:

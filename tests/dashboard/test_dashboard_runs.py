@@ -174,6 +174,10 @@ def test_a_run_without_server_metrics_says_so(tmp_path: Path) -> None:
     table, notes = tables.engine_numbers([_load(tmp_path / "a").run], ["a"], ENGINES)
     assert table.empty
     assert notes == ["a: no server_metrics.parquet was kept with this run."]
+    writer = write_run(tmp_path, "b", records(200), finish=False)
+    _, notes = tables.engine_numbers([_load(tmp_path / "b").run], ["b"], ENGINES)
+    assert notes == ["b: its engine's series are written when the run ends."]
+    writer.close()
 
 
 def test_a_run_s_title_tells_its_state(tmp_path: Path) -> None:

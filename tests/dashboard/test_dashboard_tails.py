@@ -346,6 +346,14 @@ def test_two_runs_have_all_figures_and_the_address_names_the_view(lab: Path) -> 
     assert any("Sum of 25, p99" in list(table.value.get("", [])) for table in app.dataframe)
 
 
+def test_a_run_that_goes_on_has_its_engine_s_series_at_its_end(lab: Path) -> None:
+    writer = write_run(lab / "runs", "a", records(300), finish=False)
+    words = _words(_page(runs="a")).replace("\\", "")
+    writer.close()
+    assert "its engine's series are written when the run ends" in words
+    assert "no server_metrics.parquet was kept" not in words
+
+
 def test_a_gap_between_chunks_is_no_call(lab: Path) -> None:
     write_run(lab / "runs", "a", records(300))
     app = _page(metric="Chunk gap", calls="1")

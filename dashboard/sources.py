@@ -20,7 +20,9 @@ KINDS = (*MODEL_SERVERS, GPU, LOAD_TEST)
 
 FIRST_GONE = "its first process is gone"
 """The state of an instance that was killed and whose other processes live on."""
-_STATES = {"running": "runs", "starting": "starts", "unhealthy": FIRST_GONE, "dead": "stopped"}
+ALL_GONE = "its processes are gone"
+"""The state of one that ended by itself or was killed: `lab down` leaves no state behind."""
+_STATES = {"running": "runs", "starting": "starts", "unhealthy": FIRST_GONE, "dead": ALL_GONE}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def state_now(known: str | None, up: bool | None, *, is_load: bool = False) -> s
     `known` is what this machine's processes tell (`state_here`), `up` what the last scrape did;
     each is `None` where there is none. Processes that are gone say more than a scrape that failed.
     """
-    if known == FIRST_GONE or (known in ("starts", "stopped") and not up):
+    if known == FIRST_GONE or (known in ("starts", ALL_GONE) and not up):
         return known
     if up is None:
         return known or "ended"

@@ -115,7 +115,7 @@ def show(span_name: str, quantile_name: str, moves: bool) -> None:
     assert not isinstance(marked, Failure) and not isinstance(readings, Failure)
     look = Look(readings, lines, span, quantile_name, QUANTILES[quantile_name], tuple(marked))
     with above:
-        now = [source for source in shown if source.state not in ("ended", "stopped")]
+        now = [source for source in shown if source.state != "ended"]
         if now:
             st.html(tiles.render(now, readings, lines, span))
         _hints(shown)
@@ -171,7 +171,7 @@ def _hints(shown: list[Source]) -> None:
             ),
             icon=":material/hourglass_empty:",
         )
-    ended = [source.name for source in shown if source.state in ("ended", "stopped")]
+    ended = [source.name for source in shown if source.state == "ended"]
     if ended:
         st.caption(t("Ended in this time range: {names}.", names=text.markdown(", ".join(ended))))
     if engines and not any(source.is_load for source in shown):

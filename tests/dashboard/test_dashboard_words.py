@@ -56,10 +56,10 @@ CATALOGUES = {
     "source.state": {
         "runs",
         "starts",
-        "stopped",
         "ended",
         "does not answer",
         sources.FIRST_GONE,
+        sources.ALL_GONE,
     },
     "engine_side.AT_END": {engine_side.AT_END},
     "engine_side.NOTE": {engine_side.NOTE},

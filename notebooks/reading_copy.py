@@ -110,7 +110,7 @@ def reading_copy(
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write the copy whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(nbformat.writes(notebook, version=4) + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Execute the notebooks and renew their reading copies: `python -m notebooks.runner [NAME...]`."""
+"""Execute notebooks and renew their reading copies, which git tracks; --to FOLDER only runs."""
 
 import argparse
 import signal
@@ -64,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="seconds after which a notebook is stopped (default %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--to", type=Path, default=EXECUTED, metavar="FOLDER", help="where the copies go"
-    )
+        "--to", type=Path, default=EXECUTED, metavar="FOLDER",
+        help="where the copies go; left out, over the reading copies in notebooks/executed",
+    )  # fmt: skip
     asked = parser.parse_args(arguments)
     try:
         for source in sources(asked.name):

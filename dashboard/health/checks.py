@@ -59,11 +59,14 @@ def _targets(targets: Sequence[Target]) -> Check:
         return Check(
             what,
             "bad",
-            t("{down} of {all} do not answer", down=len(down), all=len(targets)),
+            t("1 of {all} does not answer", all=len(targets))
+            if len(down) == 1
+            else t("{down} of {all} do not answer", down=len(down), all=len(targets)),
             t("`lab ps` says whether it runs; `lab logs {name}` what it said last.",
               name=down[0].instance.replace('`', "'")),
         )  # fmt: skip
-    return Check(what, "well", t("all {all} answer", all=len(targets)))
+    every = t("1 answers") if len(targets) == 1 else t("all {all} answer", all=len(targets))
+    return Check(what, "well", every)
 
 
 def _lag(targets: Sequence[Target]) -> Check:
@@ -198,7 +201,7 @@ def of_runs(infos: Sequence[RunInfo], free_bytes: float | None, root: str) -> li
             t("{found}; 1 was cut off", found=count)
             if len(cut) == 1
             else t("{found}; {cut} were cut off", found=count, cut=len(cut)),
-            t("They can be read up to the moment they ended."),
+            t("What was kept up to then can be read."),
         )
     else:
         runs = Check(what, "well", count)

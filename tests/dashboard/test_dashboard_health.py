@@ -116,6 +116,16 @@ def test_targets_are_read_with_those_that_are_down_first() -> None:
     assert found[2].age_s == pytest.approx(2.0, abs=1e-3)
 
 
+def test_one_target_is_one_and_several_are_several() -> None:
+    def said(*up: bool) -> str:
+        several = [Target("a", "engine", "vllm", "", one, "", 0.1, 1.0) for one in up]
+        return _state(checks.of_prometheus(replace(WELL, targets=several)), "Targets").found
+
+    assert said(True) == "1 answers" and said(True, True) == "all 2 answer"
+    assert said(True, False) == "1 of 2 does not answer"
+    assert said(False, False) == "2 of 2 do not answer"
+
+
 def test_rules_that_fail_are_found_with_their_error() -> None:
     rule = {"name": "SloBurnsFast", "health": "err", "lastError": "many-to-many"}
     data = {"groups": [{"name": "g", "rules": [rule, {"name": "b", "health": "ok"}], "evaluationTime": 0.1, "interval": 5}]}  # fmt: skip

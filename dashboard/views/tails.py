@@ -176,7 +176,9 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
 def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> None:
     st.subheader(t("Where the time went"), anchor=False)
     with st.skeleton(height=_SKELETON_PX):
-        found = [_pieces(run.run_id, _seen(run), language(), run) for run in loaded]
+        found = [
+            _pieces(run.run_id, _seen(run), language(), run.run.running, run) for run in loaded
+        ]
     for said in (one for one in found if isinstance(one, str)):
         st.warning(text.markdown(said, 600))
     splits = [one for one in found if isinstance(one, Split)]
@@ -294,7 +296,9 @@ def _heat(name: str, seen: Fingerprint, key: str, _one: LoadedRun) -> Heat | Non
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _pieces(name: str, seen: Fingerprint, language: str, _one: LoadedRun) -> Split | str | None:
+def _pieces(
+    name: str, seen: Fingerprint, language: str, running: bool, _one: LoadedRun
+) -> Split | str | None:
     """The pieces; why there are none, where what was kept of the engine cannot be read."""
     engine = ENGINES.get(str(_one.run.manifest["engine"].get("name")))
     try:

@@ -15,7 +15,7 @@ from measure.errors import MeasureError
 from measure.quantiles import LEVELS, Floats, effective_counts
 from measure.rosetta import Line, definitions
 from measure.run_files import MANIFEST, REQUESTS, SUMMARY
-from measure.store import Run, open_run
+from measure.store import Run, RunInfo, info, open_run, run_dirs
 from measure.summary import POOLED, QUANTITIES, sample
 from servers import paths
 
@@ -77,14 +77,41 @@ def fingerprint(path: Path) -> Fingerprint:
 
     Notes that people write change none. Empty if the run is gone.
     """
+    return _looks([*(path / name for name in _FILES), *sorted(path.glob("shards/*"))])
+
+
+def _looks(files: Sequence[Path]) -> Fingerprint:
     found = []
-    for file in [*(path / name for name in _FILES), *sorted(path.glob("shards/*"))]:
+    for file in files:
         try:
             status = file.stat()
         except OSError:
             continue
         found.append((file.name, status.st_size, status.st_mtime_ns))
     return tuple(found)
+
+
+_listed: dict[Path, tuple[Fingerprint, RunInfo]] = {}
+"""By folder: what its files looked like, and what was read then. Replaced whole, never changed."""
+
+
+def listed(folder: Path) -> list[RunInfo]:
+    """The runs below a folder, as `list_runs` gives them; newest first.
+
+    A page asks at every rerun. What has ended and whose files are the same is not read again.
+    """
+    global _listed
+    kept, found = _listed, {}
+    for path in run_dirs(folder):
+        stamp = _stamp(path)
+        before = kept.get(path)
+        found[path] = before if before and before[0] == stamp else (stamp, info(path))
+    _listed = {path: one for path, one in found.items() if one[1].finished and not one[1].problem}
+    return [one for _, one in found.values()]
+
+
+def _stamp(path: Path) -> Fingerprint:
+    return _looks([path / MANIFEST, path / SUMMARY])
 
 
 def load(path: Path) -> LoadedRun | Unreadable:

@@ -1,6 +1,6 @@
 """Which runs of the store belong together: one engine, model and load, one or two knobs apart.
 
-Pure: it reads what `measure.store.list_runs` gives, manifests and summaries, and no records.
+Pure: it reads what `dashboard.runs.listed` gives, manifests and summaries, and no records.
 """
 
 import hashlib

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import run_words, text
+from dashboard import run_words, runs, text
 from dashboard.store import settings
 from dashboard.store.settings import Settings
 from measure import notes
 from measure.arrival import in_words
 from measure.errors import MeasureError
 from measure.notes import Notes
-from measure.store import RunInfo, list_runs
+from measure.store import RunInfo
 from measure.table import in_one_piece, titles_of
 from measure.window import is_open_loop
 from servers import catalog
@@ -60,7 +60,7 @@ class Entry:
 
 def entries(root: Path) -> list[Entry]:
     """Every run below `root`, newest first by name, the damaged and the archived too."""
-    return [_entry(info) for info in list_runs(root)]
+    return [_entry(info) for info in runs.listed(root)]
 
 
 def select(

@@ -24,7 +24,7 @@ from dashboard.chart import chart
 from dashboard.runs import Fingerprint
 from dashboard.words import language, t
 from measure.errors import MeasureError
-from measure.store import RunInfo, list_runs, open_run
+from measure.store import RunInfo, open_run
 from measure.table import OPEN_LOOP_ONLY
 from servers.catalog import ENGINES
 
@@ -39,7 +39,7 @@ done"""
 
 def page() -> None:
     """The sweep, one or more runs over their time, the map of knobs."""
-    infos = list_runs(runs.root())
+    infos = runs.listed(runs.root())
     readable = [info for info in infos if info.problem is None]
     st.subheader(t("Throughput against latency"), anchor=False)
     _sweeps(readable)

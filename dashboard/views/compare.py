@@ -17,7 +17,6 @@ from dashboard.words import language, t
 from measure import compare, notes
 from measure.compare import Comparison
 from measure.errors import MeasureError
-from measure.store import list_runs
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
@@ -32,7 +31,7 @@ lab run {first} --users 16"""
 def page() -> None:
     """The choice of runs, then everything about them."""
     root = runs.root()
-    infos = list_runs(root)
+    infos = runs.listed(root)
     readable = [info for info in infos if info.problem is None]
     if not readable:
         first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")

@@ -13,7 +13,7 @@ from dashboard.health.checks import Check
 from dashboard.prometheus import Failure, address
 from dashboard.words import t
 from measure.manifest import git_commit
-from measure.store import RunInfo, list_runs
+from measure.store import RunInfo
 from servers import instances
 
 REFRESH_S = 5.0
@@ -37,7 +37,7 @@ def show() -> None:
     url, said_by = address()
     with st.skeleton(height=_SKELETON_PX):
         found = asking.look(url)
-    infos = list_runs(runs.root())
+    infos = runs.listed(runs.root())
     local = checks.of_runs(infos, _free_bytes(runs.root()), str(runs.root()))
     if isinstance(found, Failure):
         lost = Check("Prometheus", "bad", no_prometheus.title(found), "")

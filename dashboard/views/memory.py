@@ -33,7 +33,7 @@ from dashboard.runs import Fingerprint
 from dashboard.sources import Source
 from dashboard.words import t
 from measure.errors import MeasureError
-from measure.store import list_runs, open_run
+from measure.store import open_run
 from servers.catalog import ENGINES
 
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
@@ -282,7 +282,7 @@ def _of_run(path: str, seen: Fingerprint) -> tuple[Observed, KvActivity] | str |
 
 
 def _runs() -> None:
-    infos = list_runs(runs.root())
+    infos = runs.listed(runs.root())
     if not any(info.problem is None for info in infos):
         st.subheader(t("No run yet"), anchor=False)
         st.markdown(t("This page looks in {folder}. Make one:", folder=text.markdown(runs.root())))

@@ -14,7 +14,7 @@ from dashboard.words import t
 from measure.attainment import Attainment, Burn
 from measure.errors import MeasureError
 from measure.slo import Slo
-from measure.store import RunInfo, list_runs
+from measure.store import RunInfo
 from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
@@ -32,7 +32,7 @@ Held = tuple[Measured, Attainment]
 def page() -> None:
     """The choice of runs and of the SLO, then who keeps to it."""
     root = runs.root()
-    infos = list_runs(root)
+    infos = runs.listed(root)
     readable = [info for info in infos if info.problem is None]
     if not readable:
         first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")

@@ -21,7 +21,6 @@ from dashboard.tails.split import Split
 from dashboard.words import language, t
 from measure.errors import MeasureError
 from measure.quantiles import Floats
-from measure.store import list_runs
 from measure.summary import sample
 from measure.window import is_open_loop
 from servers.catalog import ENGINES
@@ -36,7 +35,7 @@ _TO_MAKE = "lab run {first} --rate 4 --arrival poisson"
 def page() -> None:
     """The choice of runs, then their tails."""
     root = runs.root()
-    infos = list_runs(root)
+    infos = runs.listed(root)
     readable = [info for info in infos if info.problem is None]
     if not readable:
         first = next((name for name, one in ENGINES.items() if one.job == "engine"), "ENGINE")

@@ -1,4 +1,6 @@
+import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from dashboard.compare import differences, tables, tiles
 from dashboard.runs import LoadedRun, Unreadable
 from measure import server_metrics
 from measure.compare import Cell, Change, Comparison, Row, Setting, compare
+from measure.verdict import ClientStats
 from servers.catalog import ENGINES
 from servers.contract import Metric
 from servers.tgi.launch import COMPATIBLE
@@ -262,3 +265,23 @@ def test_answers_in_one_piece_have_no_ttft_and_their_latency_its_own_name() -> N
     assert "ttft_s" not in titles
     assert titles["ttft_from_schedule_s"] == "E2E from schedule"
     assert quantities.of_runs(streamed, whole) == quantities.QUANTITIES
+
+
+def test_a_list_of_runs_is_as_fresh_as_their_files(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", records(50))
+    going = write_run(tmp_path, "b", records(50), finish=False)
+    assert [(one.run_id, one.running) for one in runs.listed(tmp_path)] == [
+        ("b", True),
+        ("a", False),
+    ]
+    again = {one.run_id: one for one in runs.listed(tmp_path)}
+    assert again["a"] is {one.run_id: one for one in runs.listed(tmp_path)}["a"]
+    going.close(ClientStats(cpu_s=1.0, wall_s=9.0, max_in_flight=9, loop_lag_p99_s=0.001))
+    damage(tmp_path, "c")
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps(manifest | {"name": "new"}))
+    c, b, a = runs.listed(tmp_path)
+    assert c.problem and b.finished and not b.running
+    assert a.manifest is not None and a.manifest["name"] == "new"
+    shutil.rmtree(tmp_path / "a")
+    assert [one.run_id for one in runs.listed(tmp_path)] == ["c", "b"]

@@ -137,10 +137,14 @@ def _starve(
 
 
 def _lower(process: psutil.Process, nice: int) -> None:
-    """Let others go first. Linux may weigh whole sessions and not processes: then that counts."""
+    """Let others go first. Linux may weigh whole sessions and not processes: then that counts.
+
+    Never this process's own session, which would stay so: the terminal or the notebook around it.
+    """
     process.nice(nice)
     with suppress(OSError):
-        Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
+        if os.getsid(process.pid) != os.getsid(0):
+            Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
 
 
 def _sent(instance: Instance) -> bool:

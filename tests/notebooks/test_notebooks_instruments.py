@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -175,6 +176,19 @@ def test_starving_begins_with_the_load_binds_the_client_and_ends_with_the_block(
     assert hogs() == []
     assert os.sched_getaffinity(0) == allowed
     assert psutil.Process().nice() == 0
+
+
+def test_the_session_around_a_client_is_never_lowered():
+    own = Path("/proc/self/autogroup")
+    before = own.read_text() if own.exists() else None
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeper) as client:
+        try:
+            instruments._lower(psutil.Process(client.pid), instruments._NICE)
+            assert psutil.Process(client.pid).nice() == instruments._NICE
+        finally:
+            client.kill()
+    assert (own.read_text() if own.exists() else None) == before
 
 
 def test_hogs_end_when_their_time_is_up_and_without_load_there_are_none(reference):

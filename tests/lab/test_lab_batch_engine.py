@@ -18,7 +18,7 @@ from servers.vllm import ENGINE
 pytestmark = pytest.mark.engine
 
 COUNT = 24
-TOKENS = 200
+TOKENS = 800
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def _facts(run: Run) -> list[Fact]:
     ttft = "ttft_from_schedule_s" if is_open_loop(run.manifest) else "ttft_s"
     # Not the TTFT of a closed loop beside it: the wait before a late sending is in it.
     called = t("TTFT from schedule") if ttft != "ttft_s" else "TTFT"
-    brief = t("TTFT (sched.)") if ttft != "ttft_s" else "TTFT"
+    brief = t("TTFT sched.") if ttft != "ttft_s" else "TTFT"
     counts = summary["requests"]
     goodput = summary.get("goodput_rps")
     tokens = [Fact(t("Tokens/s"), units.figures_or_dash(summary["output_tokens_per_s"]))]

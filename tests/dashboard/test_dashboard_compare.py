@@ -206,7 +206,7 @@ def test_damaged_notes_are_said_and_the_rest_is_shown(lab: Path) -> None:
     ("arrival", "name"),
     [
         ({"kind": "closed", "users": 4}, "TTFT p99"),
-        ({"kind": "poisson", "rate_rps": 20.0}, "TTFT (sched.) p99"),
+        ({"kind": "poisson", "rate_rps": 20.0}, "TTFT sched. p99"),
     ],
 )
 def test_a_tile_says_from_when_its_ttft_counts(lab: Path, arrival: Any, name: str) -> None:

@@ -73,8 +73,8 @@ def _tile(tile: Tile) -> str:
         '<span style="opacity:.72;font-size:.85em;overflow:hidden;text-overflow:ellipsis;'
         f'flex:1 1 auto;min-width:0" title="{_escaped(tile.subtitle)}">'
         f"{_escaped(tile.subtitle)}</span>{_mark(tile.mark)}</div></div>"
-        '<div style="display:grid;grid-template-columns:repeat(4,minmax(min-content,1fr));gap:4px 10px;'
-        f'margin-top:4px">{facts}</div></div>'
+        '<div style="display:grid;grid-template-columns:repeat(4,minmax(min-content,1fr));'
+        f'gap:4px 10px;margin-top:4px">{facts}</div></div>'
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import text
+from dashboard import anew, text
 from dashboard.words import t
 
 _BUTTONS = Path(__file__).with_name("chart_buttons.js")
@@ -46,7 +46,7 @@ def chart(
         title: plain text, in the reader's language.
         help: what is shown and how to read it (Markdown), in the reader's language.
         data: the numbers drawn, as a table whose columns name their units; asked for only when
-            somebody saves them.
+            somebody saves them, or while the menu is open on a page that moves.
         alt: what a reader hears who cannot see it; the title and the help if it is empty.
         queries: the PromQL the figure was read by, if it was.
         quantiles: for those queries that answer with a histogram's buckets, what asks for the
@@ -100,7 +100,8 @@ def _menu(
         )
         st.download_button(
             t("Numbers (CSV)"),
-            data=lambda: csv(data()),
+            # The promise of a file dies with the next drawing, under the reader's finger.
+            data=csv(data()) if anew.by_itself() else lambda: csv(data()),
             file_name=f"{key}.csv",
             mime="text/csv",
             key=f"csv-{key}",

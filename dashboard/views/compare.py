@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import chosen_runs, engine_side, run_figures, run_pages, runs, text, theme
+from dashboard import anew, chosen_runs, engine_side, run_figures, run_pages, runs, text, theme
 from dashboard.chart import chart
 from dashboard.compare import definition_tables, differences, latency, scatter, tables, tiles
 from dashboard.compare.scatter import Axis, Called
@@ -40,7 +40,7 @@ def page() -> None:
         return
     chosen = chosen_runs.choose(infos)
     running = any(info.running for info in readable if info.run_id in chosen)
-    body = st.fragment(show, run_every=REFRESH_S if running else None)
+    body = anew.drawn(show, REFRESH_S if running else None)
     body(chosen, running)
     run_pages.damaged(infos)
 

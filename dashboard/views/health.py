@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard import no_prometheus, runs, sources
+from dashboard import anew, no_prometheus, runs, sources
 from dashboard.health import asking, checks, tables
 from dashboard.health.checks import Check
 from dashboard.prometheus import Failure, address
@@ -29,7 +29,7 @@ def page() -> None:
         bind="query-params",
         help=t("Looks again every few seconds."),
     )
-    st.fragment(show, run_every=REFRESH_S if moves else None)()
+    anew.drawn(show, REFRESH_S if moves else None)()
 
 
 def show() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
-from dashboard import alerts, no_prometheus, panels, promql, sources, text
+from dashboard import alerts, anew, no_prometheus, panels, promql, sources, text
 from dashboard.live import asking, loads, tiles
 from dashboard.live.chosen import choose, offer
 from dashboard.live.page import Look, notes, pairs, section
@@ -58,7 +58,7 @@ def page() -> None:
         _forget_moment()
     # Nothing new is drawn within a step.
     step_s = promql.Span.ending(0.0, SPANS_S[str(span_name)]).step_s
-    look = st.fragment(show, run_every=max(REFRESH_S, step_s) if moves else None)
+    look = anew.drawn(show, max(REFRESH_S, step_s) if moves else None)
     look(str(span_name), str(quantile_name), bool(moves))
 
 

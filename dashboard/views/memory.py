@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import (
+    anew,
     chosen_runs,
     figures,
     no_prometheus,
@@ -78,7 +79,7 @@ def page() -> None:
         )
     length_s = SPANS_S[str(span_name)]
     step_s = promql.Span.ending(0.0, length_s).step_s
-    st.fragment(_now, run_every=max(REFRESH_S, step_s))(length_s)
+    anew.drawn(_now, max(REFRESH_S, step_s))(length_s)
 
 
 def _now(length_s: int) -> None:

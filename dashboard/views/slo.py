@@ -5,7 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import chosen_runs, run_pages, runs, text, theme, units
+from dashboard import anew, chosen_runs, run_pages, runs, text, theme, units
 from dashboard.chart import chart
 from dashboard.runs import Fingerprint
 from dashboard.slo import budget, ladder, ladder_figures, measured
@@ -58,7 +58,7 @@ def page() -> None:
     with right:
         objective = OBJECTIVES[_objective()]
     running = any(info.running for info in readable if info.run_id in names)
-    body = st.fragment(show, run_every=REFRESH_S if running else None)
+    body = anew.drawn(show, REFRESH_S if running else None)
     body(tuple(names), str(written or ""), objective, running)
     run_pages.damaged(infos)
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from dashboard import chosen_runs, run_figures, run_pages, runs, text, theme
+from dashboard import anew, chosen_runs, run_figures, run_pages, runs, text, theme
 from dashboard.chart import chart
 from dashboard.compare import tiles
 from dashboard.compare.tables import doubts
@@ -44,7 +44,7 @@ def page() -> None:
         return
     chosen = chosen_runs.choose(infos)
     running = any(info.running for info in readable if info.run_id in chosen)
-    body = st.fragment(show, run_every=REFRESH_S if running else None)
+    body = anew.drawn(show, REFRESH_S if running else None)
     body(chosen, running)
     run_pages.damaged(infos)
 

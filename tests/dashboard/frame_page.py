@@ -12,6 +12,7 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from dashboard import anew
 from dashboard.chart import chart
 from dashboard.figures import common
 
@@ -40,7 +41,6 @@ def _still() -> None:
     )
 
 
-@st.fragment(run_every=1.0)
 def _moving() -> None:
     drawn = st.session_state["drawn"] = st.session_state.get("drawn", 0) + 1
     st.text(f"drawn {drawn}")
@@ -61,4 +61,4 @@ left, middle, right = st.columns(3)
 with left:
     _still()
 with middle:
-    _moving()
+    anew.drawn(_moving, 1.0)()

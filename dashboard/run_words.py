@@ -1,6 +1,16 @@
 """Words of a run that are values in its files: in the reader's language where a page shows them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from dashboard.words import t
+from servers import catalog
+
+
+def engine(manifest: Mapping[str, Any]) -> str:
+    """The engine of a run: by its name, or by what it really was where that is something else."""
+    facts = manifest["engine"]
+    return catalog.called(str(facts.get("name") or ""), str(facts.get("title") or ""))
 
 
 def verdict(of_client: str) -> str:

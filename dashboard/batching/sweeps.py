@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import Any
 
+from dashboard import run_words
 from measure.store import RunInfo
 from servers.contract import Engine
 
@@ -40,8 +41,8 @@ class Member:
 class Sweep:
     """Runs that differ in nothing but `knobs` (at most two), and in how much load there was.
 
-    `key` names it in addresses: it stays while runs are added that vary the same. `members` are
-    by knobs, then by rising load, then by time.
+    `key` names it in addresses: it stays while runs are added that vary the same. `engine` is what
+    its runs' engine is called. `members` are by knobs, then by rising load, then by time.
     """
 
     key: str
@@ -178,7 +179,7 @@ def _sweep(chosen: tuple[str, ...], part: Sequence[_Run]) -> Sweep:
     identity = hashlib.sha256(_json([part[0].family, chosen, same]).encode()).hexdigest()[:8]
     return Sweep(
         key=f"{name}-{load['scenario']}-{identity}",
-        engine=name,
+        engine=run_words.engine(manifest),
         model=PurePath(str(manifest["engine"].get("model") or "")).name,
         scenario=str(load["scenario"]),
         arrival=str(load["arrival"]["kind"]),

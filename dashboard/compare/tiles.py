@@ -12,7 +12,6 @@ from dashboard.words import t
 from measure.arrival import in_words
 from measure.store import Run
 from measure.window import is_open_loop
-from servers import catalog
 
 _MOOD: dict[str, Mood] = {"valid": "good", "suspect": "doubtful", "invalid": "bad"}
 
@@ -28,10 +27,7 @@ def load_in_words(manifest: Mapping[str, Any]) -> str:
 
 
 def _tile(run: Run, name: str, line: Line) -> Tile:
-    engine = run.manifest["engine"]
-    kind = str(engine.get("name") or "")
-    title = catalog.own_title(kind, engine.get("title") or "")
-    words = [title or kind, load_in_words(run.manifest)]
+    words = [run_words.engine(run.manifest), load_in_words(run.manifest)]
     if run.manifest["name"] != run.run_id:
         words.insert(0, run.manifest["name"])
     return Tile(

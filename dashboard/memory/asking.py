@@ -21,7 +21,7 @@ from dashboard.memory.plan import Plan, Where
 from dashboard.prometheus import Answer, Failure
 from dashboard.sources import Source
 from servers import instances
-from servers.catalog import ENGINES
+from servers.catalog import ENGINES, own_title
 from servers.contract import Metric
 
 _BY = ("instance",)
@@ -78,13 +78,13 @@ def read(
     failure = next((reply for reply in answers.values() if isinstance(reply, Failure)), None)
     if failure:
         return failure
-    return [_observed(source.name, asked[source.name], answers, expected) for source in sources]
+    return [_observed(source, asked[source.name], answers, expected) for source in sources]
 
 
 def _observed(
-    name: str, asked: Asked, answers: Mapping[str, Answer], expected: Mapping[str, Plan | None]
+    source: Source, asked: Asked, answers: Mapping[str, Answer], expected: Mapping[str, Plan | None]
 ) -> Observed:
-    mine = expected.get(name)
+    mine = expected.get(source.name)
     where: Where = "host"
     on_gpus, kind, held = _series(answers[asked.gpu]), PSS, _series(answers[asked.pss])
     if not held[0].size:
@@ -93,13 +93,14 @@ def _observed(
         where, kind, held = "gpu", "", on_gpus
     usage = _series(answers[asked.usage]) if asked.usage else None
     return Observed(
-        name,
+        source.name,
         where,
         kind,
         held,
         usage if usage and usage[0].size else None,
         kv_bytes(_labels(answers[asked.config]) if asked.config else {}, mine),
         mine,
+        own_title(source.kind, source.title),
     )
 
 

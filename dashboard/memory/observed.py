@@ -13,6 +13,7 @@ from dashboard.words import t
 from measure import server_series, server_timeline
 from measure.quantiles import Floats
 from measure.store import Run
+from servers import catalog
 from servers.contract import Engine, Metric
 
 GPU_MEMORY = "lab_instance_gpu_memory_bytes"
@@ -27,6 +28,8 @@ Series = tuple[Floats, Floats]
 class Observed:
     """One instance's memory over time, its KV cache, and what was expected of it.
 
+    `called` is what it really is, where that is not its engine (a stand-in); else empty.
+
     `where` says whose memory `held` is: that of GPUs, or of the machine (`kind` then says how
     shared pages are counted). `kv_bytes` is what its KV cache sets aside; `None` if it says
     nothing of it. `kv_usage` is the share of that in use.
@@ -39,6 +42,12 @@ class Observed:
     kv_usage: Series | None
     kv_bytes: int | None
     plan: Plan | None
+    called: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name, and what it really is where its name does not say it."""
+        return f"{self.name} ({self.called})" if self.called else self.name
 
     @property
     def peak_bytes(self) -> float:
@@ -87,6 +96,7 @@ def of_run(run: Run, engines: Mapping[str, Engine]) -> Observed | None:
         _usage(table, metrics),
         kv_bytes(_config(table, metrics), expected),
         expected,
+        catalog.own_title(str(facts.get("name") or ""), str(facts.get("title") or "")),
     )
 
 

@@ -25,7 +25,7 @@ def beside(several: Sequence[Observed]) -> pd.DataFrame:
 
 
 def _row(one: Observed) -> dict[str, str]:
-    row = {"": text.plain(one.name, 80), t("of what"): whose(one)}
+    row = {"": text.plain(one.label, 80), t("of what"): whose(one)}
     start, full = one.plan.total(one.where) if one.plan else (0, 0)
     row[t("forecast at the start")] = _bytes(start)
     row[t("forecast when full")] = _bytes(full)

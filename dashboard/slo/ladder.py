@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from dashboard import text
+from dashboard import run_words, text
 from dashboard.slo.measured import Measured
 from dashboard.words import t
 from measure.attainment import Attainment, breaks_between, together
@@ -23,7 +23,10 @@ _SHORT_SETTINGS = 28
 
 @dataclass(frozen=True)
 class Ladder:
-    """An engine in one set of settings; `name` is short, `settings` what tells it from others."""
+    """An engine in one set of settings; `name` is short, `settings` what tells it from others.
+
+    `engine` is its name, whatever a stand-in for it is called.
+    """
 
     name: str
     engine: str
@@ -87,18 +90,19 @@ def ladders(runs: Sequence[Measured]) -> dict[str, Ladder]:
     facts = {one.run_id: _facts(one.manifest) for one in runs}
     of_engine: dict[str, list[dict[str, str]]] = {}
     for one in runs:
-        kinds = of_engine.setdefault(_engine(one.manifest), [])
+        kinds = of_engine.setdefault(run_words.engine(one.manifest), [])
         if facts[one.run_id] not in kinds:
             kinds.append(facts[one.run_id])
     found = {}
     for one in runs:
-        engine, own = _engine(one.manifest), facts[one.run_id]
-        kinds = of_engine[engine]
+        called, own = run_words.engine(one.manifest), facts[one.run_id]
+        kinds = of_engine[called]
         several = [_settings(kind, kinds) for kind in kinds]
         place = kinds.index(own)
         brief = max(map(len, several)) <= _SHORT_SETTINGS
         apart = several[place] if brief else str(place + 1)
-        name = f"{text.plain(engine, 40)} {text.plain(apart)}" if len(kinds) > 1 else engine
+        name = f"{text.plain(called, 40)} {text.plain(apart)}" if len(kinds) > 1 else called
+        engine = str(one.manifest["engine"].get("name") or "?")
         found[one.run_id] = Ladder(text.plain(name, 80), engine, several[place])
     return found
 
@@ -107,10 +111,6 @@ def _settings(own: Mapping[str, str], kinds: Sequence[Mapping[str, str]]) -> str
     """Those of its settings in which not all agree."""
     differ = [key for key in own if any(other.get(key) != own[key] for other in kinds)]
     return ", ".join(f"{key}={own[key]}" for key in differ)
-
-
-def _engine(manifest: Mapping[str, Any]) -> str:
-    return str(manifest["engine"].get("name") or "?")
 
 
 def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dashboard import run_words
 from measure import attainment
 from measure.attainment import Attainment, Burn
 from measure.errors import MeasureError
@@ -77,8 +78,7 @@ def read(path: Path) -> Measured | str:
 
 def group(manifest: Mapping[str, Any]) -> str:
     """What runs are compared under: one engine, one scenario."""
-    engine, scenario = manifest["engine"].get("name"), manifest["load"]["scenario"]
-    return f"{engine or '?'} {scenario}"
+    return f"{run_words.engine(manifest)} {manifest['load']['scenario']}"
 
 
 def groups(infos: list[RunInfo]) -> dict[str, list[str]]:

@@ -199,7 +199,7 @@ def _memory(
                 chart(
                     memory_figures.over_time(one, dark, clock_s=clock_s),
                     f"memory-{one.name}",
-                    t("{name}: {whose}", name=one.name, whose=tables.whose(one)),
+                    t("{name}: {whose}", name=one.label, whose=tables.whose(one)),
                     help=t(
                         "All that it holds, at each scrape. Weights are as the model's files say, "
                         "the KV cache as the engine says; what is left is other: the program "
@@ -235,6 +235,9 @@ def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Spa
     drawable = [one for one in readings if one.by_source]
     if drawable:
         st.subheader(t("KV cache and GPU"), anchor=False)
+    models = [f"{one.name}: {text.markdown(one.about)}" for one in shown if one.kind == sources.GPU]
+    if models:
+        st.caption(" · ".join(models))
     for start in range(0, len(drawable), COLUMNS):
         row = drawable[start : start + COLUMNS]
         for column, one in zip(st.columns(COLUMNS), row, strict=False):

@@ -138,6 +138,14 @@ def test_a_bad_request_is_a_400_that_says_why(usual, body, words):
     assert words in answer.json()["error"]
 
 
+def test_a_full_queue_and_a_stop_are_exported_before_there_was_one(usual):
+    """Else a query for their rate misses the first of them."""
+    asked = {"route": "/classify", "method": "POST"}
+    exported = samples(usual)
+    for status in ("429", "503"):
+        assert exported["model_requests_total", frozenset({**asked, "status": status}.items())] == 0
+
+
 def test_what_is_no_json_and_what_is_nowhere_are_errors_in_json(usual):
     answer = httpx.post(f"{usual.base_url}/classify", content=b"{")
     assert (answer.status_code, "not JSON" in answer.json()["error"]) == (400, True)

@@ -144,6 +144,15 @@ def test_a_request_is_counted_under_its_routes_template(client, path, method, ro
     assert client.active(**labels) == 0
 
 
+def test_an_end_that_is_expected_is_exported_as_0_before_it_happens():
+    metrics = ModelMetrics(CollectorRegistry())
+    metrics.expect("/items/{item}", "POST", ("200", "429"))
+    asked = {"route": "/items/{item}", "method": "POST"}
+    name = "model_requests_total"
+    assert metrics.registry.get_sample_value(name, {**asked, "status": "429"}) == 0
+    assert metrics.registry.get_sample_value(name, {**asked, "status": "500"}) is None
+
+
 def test_ten_paths_of_one_template_and_ten_unknown_ones_are_two_series(client):
     asyncio.run(client.ask_all(*(f"/{under}/{n}" for under in ("items", "no") for n in range(10))))
     assert client.ended("/items/{name}", "200") == 10

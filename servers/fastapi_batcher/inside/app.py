@@ -155,7 +155,9 @@ def make_app(settings: Settings, model: Path, jobs: Path) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
-    app.add_middleware(PrometheusMiddleware, metrics=ModelMetrics(REGISTRY))
+    metrics = ModelMetrics(REGISTRY)
+    metrics.expect("/classify", "POST", ("200", "429", "503"))
+    app.add_middleware(PrometheusMiddleware, metrics=metrics)
     _add_errors(app)
     _add_routes(app, service)
     return app

@@ -11,6 +11,8 @@ from typing import Any
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks without a proxy, whatever the environment says."""
+SILENT_S = 10.0
+"""How long a server that computes on all cores may be silent and still be well."""
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -27,16 +29,16 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
         return False
 
 
-def get_json(url: str, timeout_s: float = 2.0) -> Any:
+def get_json(url: str) -> Any:
     """The JSON document at `url`, or `None` if there is none."""
     try:
-        with OPENER.open(url, timeout=timeout_s) as response:
+        with OPENER.open(url, timeout=SILENT_S) as response:
             return json.load(response)
     except _FAILURES:
         return None
 
 
-def get_text(url: str, name: str, timeout_s: float = 2.0) -> str | None:
+def get_text(url: str, name: str) -> str | None:
     """What stands under `name` in the JSON object at `url`; `None` if there is no such thing."""
-    document = get_json(url, timeout_s)
+    document = get_json(url)
     return str(document[name]) if isinstance(document, dict) and name in document else None

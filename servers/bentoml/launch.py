@@ -110,7 +110,7 @@ def _build(request: Request, context: Path) -> None:
 def version(base_url: str) -> str | None:
     """The version of BentoML that a running service says; `None` if it does not answer."""
     # The first to ask waits while it is written.
-    document = probe.get_json(f"{base_url}/docs.json", timeout_s=10.0)
+    document = probe.get_json(f"{base_url}/docs.json")
     try:
         found = re.search(r"BentoML-(\d[\w.]*)", document["info"]["description"])
     except (KeyError, TypeError):

@@ -67,7 +67,7 @@ def warm_requests(_request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """TGI's version, or what the TGI-compatible server stands on; `None` if it does not answer."""
-    return probe.get_text(f"{base_url}/info", "version", timeout_s=5)
+    return probe.get_text(f"{base_url}/info", "version")
 
 
 def _on_path(request: Request) -> tuple[tuple[str, ...], dict[str, str]]:

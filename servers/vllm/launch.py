@@ -91,7 +91,7 @@ def warm_requests(request: Request) -> tuple[WarmRequest, ...]:
 
 def version(base_url: str) -> str | None:
     """The version that a running vLLM says it is; `None` if it does not answer."""
-    return probe.get_text(f"{base_url}/version", "version", timeout_s=5)
+    return probe.get_text(f"{base_url}/version", "version")
 
 
 def _check(request: Request) -> None:

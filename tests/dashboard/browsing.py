@@ -91,7 +91,7 @@ def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            if httpx.get(f"{url}/_stcore/health", trust_env=False).status_code == 200:
+            if httpx.get(f"{url}/_stcore/health", trust_env=False, timeout=60).status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.2)

@@ -50,7 +50,7 @@ def ask(tokens: int, **more) -> dict:
 
 
 def cancelled(instance) -> float:
-    lines = httpx.get(instance.metrics_url).text.splitlines()
+    lines = httpx.get(instance.metrics_url, timeout=60).text.splitlines()
     return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith("llm_requests_cancelled"))
 
 

@@ -286,7 +286,7 @@ def test_kill_9_keeps_what_was_finished_a_second_before(reference, locust, tmp_p
 
 
 def scrape(address):
-    lines = httpx.get(f"http://{address}/metrics").text.splitlines()
+    lines = httpx.get(f"http://{address}/metrics", timeout=60).text.splitlines()
     return {name: float(value) for name, value in (x.rsplit(" ", 1) for x in lines if x[0] != "#")}
 
 

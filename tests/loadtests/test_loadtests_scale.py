@@ -112,7 +112,7 @@ def test_ctrl_c_ends_all_and_loses_nothing(two_processes, tmp_path):
     """The terminal sends it to every process."""
     process, folder, workers = two_processes
     (target,) = json.loads((tmp_path / "targets" / "run.json").read_text())
-    live = httpx.get(f"http://{target['targets'][0]}/metrics").text
+    live = httpx.get(f"http://{target['targets'][0]}/metrics", timeout=60).text
     assert 'client_requests_total{run_id="run",scenario="completion",status="ok"}' in live
     for one in (process, *workers):
         one.send_signal(signal.SIGINT)

@@ -208,7 +208,9 @@ def test_hogs_end_when_their_time_is_up_and_without_load_there_are_none(referenc
 def test_one_request_asked_beforehand_is_not_the_load(reference):
     assert not instruments._sent(reference)
     body = {"model": "reference", "prompt": "a", "max_tokens": 20, "stream": True}
-    with httpx.stream("POST", f"{reference.base_url}/v1/completions", json=body) as answer:
+    with httpx.stream(
+        "POST", f"{reference.base_url}/v1/completions", json=body, timeout=60
+    ) as answer:
         next(answer.iter_lines())
         assert not instruments._sent(reference)
 

@@ -68,7 +68,7 @@ def at_once(instance: Instance, bodies: list[dict]) -> list[httpx.Response]:
 
 
 def samples(instance: Instance) -> dict[tuple[str, frozenset], float]:
-    text = httpx.get(str(instance.metrics_url)).text
+    text = httpx.get(str(instance.metrics_url), timeout=60).text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -147,10 +147,12 @@ def test_a_full_queue_and_a_stop_are_exported_before_there_was_one(usual):
 
 
 def test_what_is_no_json_and_what_is_nowhere_are_errors_in_json(usual):
-    answer = httpx.post(f"{usual.base_url}/classify", content=b"{")
+    answer = httpx.post(f"{usual.base_url}/classify", content=b"{", timeout=60)
     assert (answer.status_code, "not JSON" in answer.json()["error"]) == (400, True)
-    assert httpx.get(f"{usual.base_url}/classify").json() == {"error": "Method Not Allowed"}
-    assert httpx.get(f"{usual.base_url}/nowhere").json() == {"error": "Not Found"}
+    assert httpx.get(f"{usual.base_url}/classify", timeout=60).json() == {
+        "error": "Method Not Allowed"
+    }
+    assert httpx.get(f"{usual.base_url}/nowhere", timeout=60).json() == {"error": "Not Found"}
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["length known", "chunked"])
@@ -160,7 +162,9 @@ def test_a_body_beyond_the_bound_is_refused_in_json_and_counted_as_that(usual, w
 
     before = counted()
     body = b" " * (5 << 20)
-    answer = httpx.post(f"{usual.base_url}/classify", content=body if whole else iter([body]))
+    answer = httpx.post(
+        f"{usual.base_url}/classify", content=body if whole else iter([body]), timeout=60
+    )
     assert answer.status_code == 413
     assert "4194304 bytes" in answer.json()["error"]
     wait_for(lambda: counted() == before + 1, "a 413 in the metrics")
@@ -187,7 +191,7 @@ def test_requests_that_come_together_are_computed_together(usual):
 def test_every_declared_metric_is_exported_as_declared(usual, patient):
     ask(usual, text="so")
     ask(usual)
-    text = httpx.get(str(usual.metrics_url)).text
+    text = httpx.get(str(usual.metrics_url), timeout=60).text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for metric in ENGINE.metrics:
         family = families[metric.name.removesuffix("_total")]
@@ -283,7 +287,7 @@ def test_while_it_drains_new_requests_and_jobs_are_refused_and_it_is_not_healthy
     os.kill(instance.pid, signal.SIGTERM)
     wait_for(lambda: ask(instance, text="late").status_code == 503, "a refusal")
     assert ask(instance, "/jobs", requests=[{"text": "late"}]).status_code == 503
-    assert httpx.get(f"{instance.base_url}/health").status_code == 503
+    assert httpx.get(f"{instance.base_url}/health", timeout=60).status_code == 503
     assert caller.status() == 200
     caller.socket.settimeout(TIMEOUT_S)
     got = b""
@@ -298,7 +302,7 @@ def results(instance: Instance, job: str) -> list[dict]:
     found: list[dict] = []
 
     def done() -> bool:
-        document = httpx.get(f"{instance.base_url}/jobs/{job}").json()
+        document = httpx.get(f"{instance.base_url}/jobs/{job}", timeout=60).json()
         found[:] = document.get("results", [])
         return document["status"] == "done"
 
@@ -316,7 +320,7 @@ def test_a_job_is_accepted_at_once_and_its_results_are_polled_for(usual):
 
 
 def test_an_unknown_job_is_a_404(usual):
-    assert httpx.get(f"{usual.base_url}/jobs/none").status_code == 404
+    assert httpx.get(f"{usual.base_url}/jobs/none", timeout=60).status_code == 404
 
 
 def test_results_survive_a_restart(start):
@@ -336,7 +340,10 @@ def test_every_accepted_job_survives_kill_9_and_is_computed(start):
     jobs = [ask(instance, "/jobs", requests=[{"text": "so"}] * 2).json()["id"] for _ in range(12)]
 
     def states() -> list[str]:
-        return [httpx.get(f"{instance.base_url}/jobs/{job}").json()["status"] for job in jobs]
+        return [
+            httpx.get(f"{instance.base_url}/jobs/{job}", timeout=60).json()["status"]
+            for job in jobs
+        ]
 
     wait_for(lambda: states() == ["running"] * 8 + ["waiting"] * 4, "eight jobs under way")
     os.kill(instance.pid, signal.SIGKILL)

@@ -62,7 +62,9 @@ def at_once(server: Instance, bodies: list[object]) -> list[httpx.Response]:
 def samples(server: Instance) -> dict[str, float]:
     """Every sample, those that differ in labels added up."""
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families(httpx.get(str(server.metrics_url)).text):
+    for family in text_string_to_metric_families(
+        httpx.get(str(server.metrics_url), timeout=60).text
+    ):
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found
@@ -95,7 +97,7 @@ def test_what_is_served_is_the_bento_that_was_built(server):
     assert (bento / "src" / "model" / "model.onnx").stat().st_size > 1_000_000
     workers = [psutil.Process(pid) for pid, _ in server.members if pid != server.pid]
     assert any(Path(worker.cwd()) == bento / "src" for worker in workers)
-    assert httpx.get(f"{server.base_url}/docs.json").json()["info"]["version"] == "lab"
+    assert httpx.get(f"{server.base_url}/docs.json", timeout=60).json()["info"]["version"] == "lab"
 
 
 def test_the_answers_are_onnxruntimes_batched_or_single(server):
@@ -153,7 +155,7 @@ def test_lone_requests_are_batches_of_one_and_many_at_once_are_joined(server):
 
 
 def test_every_declared_metric_is_there_with_its_labels(server):
-    text = httpx.get(str(server.metrics_url)).text
+    text = httpx.get(str(server.metrics_url), timeout=60).text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for metric in METRICS:
         family = families[metric.name.removesuffix("_total")]
@@ -204,4 +206,4 @@ def test_after_its_first_process_is_killed_down_leaves_nothing(started):
     assert instances.members(server) == []
     assert not any(is_running(pid) for pid in workers)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(server.ready_url)
+        httpx.get(server.ready_url, timeout=60)

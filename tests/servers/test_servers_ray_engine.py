@@ -58,7 +58,7 @@ def scrape(server: Instance, concept: str) -> list[tuple[dict[str, str], float]]
     """The samples of a declared counter or gauge that its selector keeps."""
     (metric,) = (one for one in METRICS if one.concept == concept)
     wanted = {k: (v,) if isinstance(v, str) else v for k, v in metric.selector.items()}
-    lines = httpx.get(str(server.metrics_url)).text.splitlines()
+    lines = httpx.get(str(server.metrics_url), timeout=60).text.splitlines()
     # Ray exports half a megabyte; to parse all of it takes a second.
     text = "".join(f"{line}\n" for line in lines if line.startswith(metric.name))
     return [
@@ -159,8 +159,8 @@ def test_a_wrong_request_is_a_400_that_names_its_fault(server, body, named):
 
 
 def test_other_paths_and_methods_are_refused(server):
-    assert httpx.get(f"{server.base_url}/classify").status_code == 405
-    assert httpx.post(f"{server.base_url}/generate").status_code == 404
+    assert httpx.get(f"{server.base_url}/classify", timeout=60).status_code == 405
+    assert httpx.post(f"{server.base_url}/generate", timeout=60).status_code == 404
 
 
 def test_requests_are_computed_together_and_a_wrong_one_fails_alone(server):
@@ -200,7 +200,7 @@ def test_requests_are_counted_by_how_they_ended(server):
 
 
 def test_every_declared_metric_is_exported_as_declared(server):
-    text = httpx.get(str(server.metrics_url)).text
+    text = httpx.get(str(server.metrics_url), timeout=60).text
     exported = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))
     assert {metric.name: exported.get(metric.name) for metric in METRICS} == {
         metric.name: metric.kind for metric in METRICS

@@ -285,7 +285,7 @@ def test_every_declared_metric_is_exported_as_declared_and_counts(server):
 
 def test_the_lab_starts_it_with_knobs_like_any_engine(lab_home):
     instance = supervisor.up(ENGINE, settings={"gap_ms": 1.0}, say=lambda _: None)
-    models = httpx.get(f"{instance.base_url}/v1/models", trust_env=False).json()
+    models = httpx.get(f"{instance.base_url}/v1/models", trust_env=False, timeout=60).json()
     assert [model["id"] for model in models["data"]] == [instance.served_name]
     assert "--gap-ms" in instance.argv
 

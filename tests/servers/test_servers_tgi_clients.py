@@ -109,7 +109,7 @@ def test_what_tgis_document_forbids_is_an_error_of_the_client(server, path, meth
         case.validate_response(answer, checks=checks)
 
     refuses()
-    assert httpx.get(server.ready_url).status_code == 200
+    assert httpx.get(server.ready_url, timeout=60).status_code == 200
 
 
 def alone(server: Instance, prompt: str, most: int) -> dict:

@@ -376,6 +376,7 @@ def test_after_its_first_process_is_killed_down_leaves_nothing(server):
         "POST",
         f"{server.base_url}/generate_stream",
         json={"inputs": "a", "parameters": {"max_new_tokens": 1500}},
+        timeout=60,
     ) as answer:
         lines = answer.iter_lines()
         next(lines)
@@ -388,4 +389,4 @@ def test_after_its_first_process_is_killed_down_leaves_nothing(server):
     assert instances.members(server) == []
     assert processes_of(home) == []
     with pytest.raises(httpx.ConnectError):
-        httpx.get(server.ready_url)
+        httpx.get(server.ready_url, timeout=60)

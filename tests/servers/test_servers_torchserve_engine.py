@@ -44,7 +44,7 @@ def counted(server: Instance, concept: str, suffix: str = "") -> float:
     (metric,) = (one for one in METRICS if one.concept == concept)
     # The parser gives every counter a `_total`, also those that have none.
     names = {metric.name + suffix, f"{metric.name}_total"}
-    families = text_string_to_metric_families(httpx.get(str(server.metrics_url)).text)
+    families = text_string_to_metric_families(httpx.get(str(server.metrics_url), timeout=60).text)
     return sum(
         sample.value for family in families for sample in family.samples if sample.name in names
     )
@@ -57,7 +57,7 @@ def test_it_says_which_version_runs_and_that_it_is_archived(server):
 
 
 def test_it_is_ready_only_when_its_worker_has_loaded_the_model(server):
-    worker = httpx.get(server.ready_url).json()[0]["workers"][0]
+    worker = httpx.get(server.ready_url, timeout=60).json()[0]["workers"][0]
     assert worker["status"] == "READY"
 
 
@@ -124,7 +124,7 @@ def test_requests_wait_for_each_other_and_a_wrong_one_fails_alone(server):
 
 
 def test_every_declared_metric_is_exported_as_declared(server):
-    text = httpx.get(str(server.metrics_url)).text
+    text = httpx.get(str(server.metrics_url), timeout=60).text
     exported = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))
     assert {metric.name: exported.get(metric.name) for metric in METRICS} == {
         metric.name: metric.kind for metric in METRICS

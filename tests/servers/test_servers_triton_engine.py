@@ -90,7 +90,7 @@ def series(instance: Instance) -> dict[tuple[str, str], float]:
     """Value by (sample name, model); samples that differ in other labels are added up."""
     found: dict[tuple[str, str], float] = {}
     assert instance.metrics_url is not None
-    for line in httpx.get(instance.metrics_url).text.splitlines():
+    for line in httpx.get(instance.metrics_url, timeout=60).text.splitlines():
         sample = re.fullmatch(r'(\w+)\{(?:.*[{,])?model="([^"]*)".*\} (\S+)', line)
         if sample:
             key = (sample[1], sample[2])
@@ -317,7 +317,7 @@ def test_grpc_streams_the_same_answer(tiny):
 )
 def test_a_bad_request_gets_its_error_and_the_model_lives_on(tiny, body, message):
     before = series(tiny)["llm_request_errors_total", "llm"]
-    answer = httpx.post(f"{tiny.base_url}/v2/models/llm/generate_stream", json=body)
+    answer = httpx.post(f"{tiny.base_url}/v2/models/llm/generate_stream", json=body, timeout=60)
     assert answer.status_code == 400 and message in answer.text
     assert series(tiny)["llm_request_errors_total", "llm"] == before + 1
     assert stream(tiny, text_input="x", max_tokens=1, ignore_eos=True)[-1]["output_tokens"] == 1

@@ -41,14 +41,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 def metric(instance: Instance, name: str, model: str) -> float:
     assert instance.metrics_url is not None
-    text = httpx.get(instance.metrics_url).text
+    text = httpx.get(instance.metrics_url, timeout=60).text
     found = re.search(rf'^{name}\{{model="{model}".*\}} (\S+)$', text, re.MULTILINE)
     assert found, f"{name} of {model} is not on /metrics"
     return float(found[1])
 
 
 def config(instance: Instance, model: str) -> dict:
-    return httpx.get(f"{instance.base_url}/v2/models/{model}/config").json()
+    return httpx.get(f"{instance.base_url}/v2/models/{model}/config", timeout=60).json()
 
 
 def classify(instance: Instance, tokens: int) -> httpx.Response:
@@ -139,7 +139,7 @@ def test_settings_that_the_model_refuses_leave_the_old_ones_serving(first):
 def test_a_model_is_unloaded_and_loaded_in_place(first):
     only = up(models="text_classifier")
     assert only.pid == first.pid and instances.status(only) == "running"
-    assert httpx.get(f"{only.base_url}/v2/models/llm/ready").status_code == 400
+    assert httpx.get(f"{only.base_url}/v2/models/llm/ready", timeout=60).status_code == 400
     assert not list((supervisor.paths.workspace("triton") / "models").glob("llm"))
     both = up()
     assert both.pid == first.pid

@@ -43,7 +43,9 @@ def chat(server: Instance, **more: object) -> dict[str, object]:
 def stream(server: Instance, **more: object) -> list[dict]:
     """The events of a streamed chat answer; the closing `[DONE]` is checked and left out."""
     body = chat(server, stream=True, stream_options={"include_usage": True}, **more)
-    with httpx.stream("POST", f"{server.base_url}/v1/chat/completions", json=body) as answer:
+    with httpx.stream(
+        "POST", f"{server.base_url}/v1/chat/completions", json=body, timeout=60
+    ) as answer:
         assert answer.status_code == 200
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert lines.pop() == "[DONE]"
@@ -73,14 +75,16 @@ def test_the_converted_model_knows_the_capital_of_france(server):
 
 def test_completions_stream_as_well(server):
     body = {"model": server.served_name, "prompt": "Once", "max_tokens": 4, "ignore_eos": True}
-    answer = httpx.post(f"{server.base_url}/v1/completions", json=body | {"stream": True})
+    answer = httpx.post(
+        f"{server.base_url}/v1/completions", json=body | {"stream": True}, timeout=60
+    )
     assert answer.text.count("data: ") >= 4
     assert answer.text.rstrip().endswith("data: [DONE]")
 
 
 def test_an_unknown_model_is_a_404_that_names_it(server):
     body = chat(server, max_tokens=1) | {"model": "nobody"}
-    answer = httpx.post(f"{server.base_url}/v1/chat/completions", json=body)
+    answer = httpx.post(f"{server.base_url}/v1/chat/completions", json=body, timeout=60)
     assert answer.status_code == 404
     error = answer.json()["error"]
     assert error["code"] == 404
@@ -89,7 +93,7 @@ def test_an_unknown_model_is_a_404_that_names_it(server):
 
 def test_every_declared_metric_is_exported_as_declared(server):
     stream(server, max_tokens=4)
-    text = httpx.get(str(server.metrics_url)).text
+    text = httpx.get(str(server.metrics_url), timeout=60).text
     exported = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))
     always = [metric for metric in METRICS if "speculative decoding" not in metric.help]
     assert {metric.name: metric.kind for metric in always} == {
@@ -133,7 +137,9 @@ def test_requests_and_tokens_are_counted_where_the_catalogue_says(server):
 def test_a_client_that_leaves_frees_its_place_and_is_counted_nowhere(server):
     before = {concept: value(server, concept) for concept in COUNTED[:3]}
     body = chat(server, stream=True, max_tokens=1800)
-    with httpx.stream("POST", f"{server.base_url}/v1/chat/completions", json=body) as answer:
+    with httpx.stream(
+        "POST", f"{server.base_url}/v1/chat/completions", json=body, timeout=60
+    ) as answer:
         # Kept: httpx leaves the server as soon as nobody holds the iterator.
         lines = answer.iter_lines()
         next(lines)

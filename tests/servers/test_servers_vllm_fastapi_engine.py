@@ -160,10 +160,10 @@ def test_what_cannot_be_served_is_an_error_in_openais_shape(
 
 def test_bad_json_an_unknown_path_and_a_wrong_method_are_such_errors_too(server):
     kind = {"content-type": "application/json"}
-    broken = httpx.post(f"{server.base_url}{CHAT}", content=b'{"model"', headers=kind)
+    broken = httpx.post(f"{server.base_url}{CHAT}", content=b'{"model"', headers=kind, timeout=60)
     assert (broken.status_code, "no JSON" in broken.json()["error"]["message"]) == (400, True)
-    assert httpx.get(f"{server.base_url}/nix").json()["error"]["message"] == "Not Found"
-    assert httpx.get(f"{server.base_url}{CHAT}").status_code == 405
+    assert httpx.get(f"{server.base_url}/nix", timeout=60).json()["error"]["message"] == "Not Found"
+    assert httpx.get(f"{server.base_url}{CHAT}", timeout=60).status_code == 405
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -246,7 +246,7 @@ def test_killed_part_by_part_it_says_so_and_down_leaves_nothing(server):
     assert done == "data: [DONE]"
     refused = ask(server, max_tokens=1)
     assert (refused.status_code, refused.json()["error"]["type"]) == (503, "server_error")
-    assert httpx.get(f"{server.base_url}/health").status_code == 503
+    assert httpx.get(f"{server.base_url}/health", timeout=60).status_code == 503
     assert instances.status(server) == "unhealthy"
 
     os.kill(server.pid, signal.SIGKILL)

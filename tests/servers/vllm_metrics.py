@@ -8,7 +8,7 @@ from servers.vllm.metrics import METRICS
 
 
 def scrape(server: Instance) -> dict[tuple[str, frozenset], float]:
-    text = httpx.get(str(server.metrics_url)).text
+    text = httpx.get(str(server.metrics_url), timeout=60).text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import text, units
 from dashboard.theme import Line
 
-PANEL_HEIGHT = 225
+PANEL_HEIGHT, RUN_HEIGHT = 225, 296
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,16 @@ def common(height: int, legend: bool = True) -> dict[str, Any]:
         "xaxis": {"automargin": True, "title": None, "showgrid": False},
         "yaxis": {"automargin": True, "title": None, "zeroline": False},
     }
+
+
+def scatter(**settings: Any) -> dict[str, Any]:
+    """A trace. A figure is made of all of them at once: each later change costs as much again.
+
+    Its texts go in as an array: Plotly looks at every item of a list.
+    """
+    if "text" in settings:
+        settings["text"] = np.array(settings["text"], dtype=object)
+    return {"type": "scatter", **settings}
 
 
 def clock_axis(start_s: float, end_s: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from dashboard import run_figures, units
 from dashboard.figures import common, ticks
+from dashboard.samples import Sample
 from dashboard.theme import Line, lines_for_runs
 from measure.quantiles import Floats
 from notebooks.tails import Amplification, Pieces, Width, least_count
@@ -136,10 +137,7 @@ def widths(found: Sequence[Width]) -> go.Figure:
 def errors(named: Mapping[str, Floats]) -> go.Figure:
     """The share of requests (up) whose TTFT was measured too high by no more than this (right)."""
     lines = lines_for_runs(list(named), dark=False)
-    samples = [
-        run_figures.Sample(name, lines[name], np.sort(errors_s), {})
-        for name, errors_s in named.items()
-    ]
+    samples = [Sample(name, lines[name], np.sort(errors_s), {}) for name, errors_s in named.items()]
     figure = run_figures.ecdf(samples, "s")
     figure.update_xaxes(title="measured TTFT − true TTFT", zeroline=True)
     return figure.update_yaxes(title="share of requests")

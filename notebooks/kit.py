@@ -15,8 +15,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from rich.console import Console
 
-from dashboard import run_figures, units
+from dashboard import run_figures, tail_figure, units
 from dashboard.runs import prepare
+from dashboard.samples import Sample
 from dashboard.theme import Line, lines_for_runs
 from lab import ask as asking
 from lab import experiment, services
@@ -206,7 +207,7 @@ def tails(*runs: Run, quantity: str = "ttft_s") -> go.Figure:
 
     The shade is the 95% interval. A line ends where its sample ends.
     """
-    figure = run_figures.tail(_samples(runs, quantity), "s")
+    figure = tail_figure.figure(_samples(runs, quantity), "s")
     return figure.update_xaxes(title="percentile of requests").update_yaxes(title=_TITLES[quantity])
 
 
@@ -306,15 +307,13 @@ def _lines(runs: Sequence[Run]) -> Mapping[str, Line]:
     return lines_for_runs(_drawn, dark=False)
 
 
-def _samples(runs: Sequence[Run], quantity: str) -> list[run_figures.Sample]:
+def _samples(runs: Sequence[Run], quantity: str) -> list[Sample]:
     lines = _lines(runs)
     samples = []
     for name, run in zip(labels(runs), runs, strict=True):
         one = prepare(run)
         samples.append(
-            run_figures.Sample(
-                name, lines[run.run_id], one.values[quantity], one.effective[quantity]
-            )
+            Sample(name, lines[run.run_id], one.values[quantity], one.effective[quantity])
         )
     return samples
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import run_figures, run_pages, runs, text
+from dashboard import run_figures, run_pages, runs, tail_figure, text
 from dashboard.chart import chart
 from dashboard.compare import tables
 from dashboard.compare.scatter import Called
 from dashboard.quantities import Quantity, headline, of_runs
-from dashboard.run_figures import Sample
 from dashboard.runs import LoadedRun
+from dashboard.samples import Sample
 from dashboard.words import t
 from measure import compare
 from measure.compare import Comparison, Distributions
@@ -84,14 +84,14 @@ def _figures(samples: Sequence[Sample], what: Quantity) -> None:
         )
     with right:
         chart(
-            run_figures.tail(samples, what.unit),
+            tail_figure.figure(samples, what.unit),
             "tail",
             t("{quantity}: the tail, with 95% intervals", quantity=t(what.title)),
             help=t(
                 "Each percentile the sample carries, to p99.9; the band is its distribution-free "
                 "95% interval. Where the sample is too small a curve ends, and a band ends sooner."
             ),
-            data=lambda: run_figures.tails(samples, what.unit),
+            data=lambda: tail_figure.numbers(samples, what.unit),
         )
 
 

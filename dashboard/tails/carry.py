@@ -6,9 +6,9 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard import text
+from dashboard import tail_figure, text
 from dashboard.quantities import LEVEL_TITLES
-from dashboard.run_figures import FURTHEST_SURVIVAL, Sample, tail_points
+from dashboard.samples import Sample
 from dashboard.words import t
 from measure.quantiles import LEVELS, carried, interval_ranks
 
@@ -30,8 +30,8 @@ def mark_ends(figure: go.Figure, samples: Sequence[Sample]) -> None:
     said: set[int] = set()
     places = cycle(("top right", "bottom right", "top left", "bottom left"))
     for sample in samples:
-        points, size = tail_points(sample), sample.values.size
-        if not points.survival.size or carried(size, 1 - FURTHEST_SURVIVAL):
+        points, size = tail_figure.points(sample), sample.values.size
+        if not points.survival.size or carried(size, 1 - tail_figure.FURTHEST_SURVIVAL):
             continue
         # Samples of one size end at one place: a text for each would hide the others.
         words = "" if size in said else t("{count} values", count=f"{size:,}")
@@ -84,7 +84,7 @@ def _needed(sample: Sample) -> str:
     size = sample.values.size
     if not size:
         return "–"
-    if not carried(size, 1 - FURTHEST_SURVIVAL):
+    if not carried(size, 1 - tail_figure.FURTHEST_SURVIVAL):
         return t("{times} times as many", times=f"{max(1000 / size, 1.01):,.3g}")
     worth = sample.effective.get(LEVELS["p999"], 0)
     if not worth or not interval_ranks(worth, LEVELS["p999"]):

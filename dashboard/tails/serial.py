@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard import text, units
+from dashboard import latency_axis, text, units
 from dashboard.figures import common
 from dashboard.quantities import LEVEL_TITLES
-from dashboard.run_figures import Sample, decimate, latency_axis
+from dashboard.samples import Sample, decimate
 from dashboard.words import t
 from measure import serial_calls
 from measure.quantiles import LEVELS, Floats, carried, quantile
@@ -122,7 +122,7 @@ def chance_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> go
     made.update_layout(common(_HEIGHT))
     made.update_layout(hovermode="closest")
     made.update_yaxes(range=[0, 1.01], tickformat=".0%")
-    latency_axis(made, "x", samples, unit)
+    latency_axis.set_on(made, "x", samples, unit)
     return made
 
 
@@ -194,7 +194,7 @@ def slowest_figure(samples: Sequence[Sample], calls: int, unit: units.Unit) -> g
         ticktext=[f"{mark:,}" for mark in marks],
         title={"text": t("calls"), "standoff": 4},
     )
-    latency_axis(made, "y", samples, unit)
+    latency_axis.set_on(made, "y", samples, unit)
     return made
 
 

@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from dashboard import anew, chosen_runs, run_figures, run_pages, runs, text, theme
+from dashboard import anew, chosen_runs, run_pages, runs, tail_figure, text, theme
 from dashboard.chart import chart
 from dashboard.compare import tiles
 from dashboard.compare.tables import doubts
 from dashboard.quantities import Quantity, headline, of_runs
-from dashboard.run_figures import Sample
 from dashboard.runs import Fingerprint, LoadedRun
+from dashboard.samples import Sample
 from dashboard.short_names import short
 from dashboard.tails import carry, heat, serial, split
 from dashboard.tails.heat import Heat
@@ -114,7 +114,7 @@ def _samples(
 
 
 def _main(samples: list[Sample], what: Quantity, loaded: Sequence[LoadedRun]) -> None:
-    figure = run_figures.tail(samples, what.unit, MAIN_HEIGHT)
+    figure = tail_figure.figure(samples, what.unit, MAIN_HEIGHT)
     carry.mark_ends(figure, samples)
     chart(
         figure,
@@ -126,7 +126,7 @@ def _main(samples: list[Sample], what: Quantity, loaded: Sequence[LoadedRun]) ->
             "window. The band is the distribution-free 95% interval, widened where neighbouring "
             "requests resemble each other. A curve ends where its sample says no more."
         ),
-        data=lambda: run_figures.tails(samples, what.unit),
+        data=lambda: tail_figure.numbers(samples, what.unit),
     )
     packed = [one.run_id for one in loaded if one.tokens_per_chunk > 1.05]
     if what.key == "chunk_gap_s" and packed:

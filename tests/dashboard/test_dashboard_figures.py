@@ -6,9 +6,9 @@ from dashboard_runs import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import figures, run_figures
+from dashboard import figures, run_figures, samples, tail_figure
 from dashboard.figures import Band, Curve
-from dashboard.run_figures import Sample
+from dashboard.samples import Sample
 from dashboard.theme import Line
 from measure import quantiles
 
@@ -23,16 +23,16 @@ def _sample(values: np.ndarray, name: str = "run") -> Sample:
 
 @given(st.integers(1, 300_000))
 def test_decimation_keeps_both_ends_and_the_limit(count: int) -> None:
-    ranks = run_figures.decimate(count)
+    ranks = samples.decimate(count)
     assert ranks[0] == 0
     assert ranks[-1] == count - 1
-    assert len(ranks) <= run_figures.POINTS
+    assert len(ranks) <= samples.POINTS
     assert (np.diff(ranks) > 0).all()
 
 
 def test_decimation_keeps_the_largest_values_and_p999() -> None:
     count = 1_000_000
-    kept = run_figures.decimate(count)
+    kept = samples.decimate(count)
     assert set(range(count - 5, count)) <= set(kept.tolist())
     p999 = quantiles.rank(count, 0.999) - 1
     assert np.abs(kept - p999).min() <= count * 0.001 * 0.02
@@ -49,7 +49,7 @@ def test_the_decimated_ecdf_is_the_sample_s_own() -> None:
 
 def test_the_tail_s_quantiles_are_the_exact_ones() -> None:
     values = np.random.default_rng(2).lognormal(size=20_000)
-    points = run_figures.tail_points(_sample(values))
+    points = tail_figure.points(_sample(values))
     assert points.survival[-1] == pytest.approx(0.001)
     for survival, value in zip(points.survival.tolist(), points.value.tolist(), strict=True):
         assert value == quantiles.quantile(values, 1 - survival)
@@ -58,14 +58,14 @@ def test_the_tail_s_quantiles_are_the_exact_ones() -> None:
 
 @pytest.mark.parametrize(("count", "furthest"), [(50, 0.02), (200, 0.005), (5, 0.2)])
 def test_the_tail_ends_where_the_sample_carries_no_more(count: int, furthest: float) -> None:
-    points = run_figures.tail_points(_sample(np.arange(1.0, count + 1)))
+    points = tail_figure.points(_sample(np.arange(1.0, count + 1)))
     assert points.survival[-1] >= furthest
     assert len(points.survival) > 0
 
 
 def test_the_band_is_the_interval_of_the_effective_count_interpolated_between_levels() -> None:
     values = np.arange(1.0, 5001)
-    points = run_figures.tail_points(Sample("r", LINE, values, {0.5: 100, 0.99: 1000}))
+    points = tail_figure.points(Sample("r", LINE, values, {0.5: 100, 0.99: 1000}))
     for survival, low, high in zip(
         points.interval_survival.tolist(), points.low.tolist(), points.high.tolist(), strict=True
     ):
@@ -80,7 +80,7 @@ def test_the_band_is_the_interval_of_the_effective_count_interpolated_between_le
 
 
 def test_a_sample_of_unknown_dependence_has_a_tail_and_no_band() -> None:
-    points = run_figures.tail_points(Sample("gaps", LINE, np.arange(1.0, 5001), {}))
+    points = tail_figure.points(Sample("gaps", LINE, np.arange(1.0, 5001), {}))
     assert points.survival.size > 0
     assert points.interval_survival.size == 0
 
@@ -104,7 +104,9 @@ def test_shares_of_a_distribution_add_up_to_nearly_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "draw", [run_figures.ecdf, run_figures.tail, run_figures.distribution], ids=lambda f: f.__name__
+    "draw",
+    [run_figures.ecdf, tail_figure.figure, run_figures.distribution],
+    ids=["ecdf", "tail", "distribution"],
 )
 @pytest.mark.parametrize(
     "values", [[], [0.0], [1.0], [0.5, 0.5], [0.0, 1e4], [1e-6, 1e-6, 90.0]], ids=str
@@ -115,11 +117,11 @@ def test_any_sample_can_be_drawn(draw: object, values: list[float]) -> None:
 
 
 def test_hostile_names_reach_no_figure_as_tags() -> None:
-    samples = [_sample(np.arange(1.0, 2000), HOSTILE)]
+    hostile = [_sample(np.arange(1.0, 2000), HOSTILE)]
     for figure in (
-        run_figures.ecdf(samples, "s"),
-        run_figures.tail(samples, "s"),
-        run_figures.distribution(samples, "s"),
+        run_figures.ecdf(hostile, "s"),
+        tail_figure.figure(hostile, "s"),
+        run_figures.distribution(hostile, "s"),
         figures.panel([Curve(HOSTILE, LINE, [T0], [1.0])], "s", T0 - 9, T0, 1),
     ):
         assert not any("<" in (trace.name or "") for trace in figure.data)

@@ -10,9 +10,9 @@ import pytest
 from dashboard_runs import HOSTILE, damage, records, write_run
 from streamlit.testing.v1 import AppTest
 
-from dashboard import early, runs
-from dashboard.run_figures import Sample, tail
+from dashboard import early, runs, tail_figure
 from dashboard.runs import LoadedRun
+from dashboard.samples import Sample
 from dashboard.tails import carry, heat, serial, split
 from dashboard.theme import Line
 from measure import server_metrics
@@ -312,7 +312,7 @@ def test_one_value_is_a_sample_too() -> None:
 
 def test_a_curve_that_ends_early_says_of_how_many_values_it_is() -> None:
     few, many = _sample(np.linspace(1, 2, 50)), _sample(np.linspace(1, 2, 2_000))
-    figure = tail([few, many], "s")
+    figure = tail_figure.figure([few, many], "s")
     before = len(figure.data)
     carry.mark_ends(figure, [few, few, many])
     ends = figure.data[before:]

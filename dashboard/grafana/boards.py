@@ -73,7 +73,23 @@ def dashboards() -> dict[str, str]:
 def _engine(engine: str) -> build.Dashboard:
     board = _board(ENGINES[engine].title, f"lab-{engine}")
     board.with_variable(_values("instance", f'label_values(up{{engine="{engine}"}}, instance)'))
+    _say_what_runs(board, f'engine="{engine}"')
     return _filled(board, _by_topic(panels.group("engine"), engine, {"engine": engine}))
+
+
+def _say_what_runs(board: build.Dashboard, of: str) -> None:
+    """The instances by what they really are: no other metric tells an engine from a stand-in."""
+    up = f'max by (instance, title) (up{{{of},instance=~"$instance"}})'
+    board.with_row(build.Row("Instances"))
+    board.with_panel(
+        _lines(
+            "Answers Prometheus",
+            "1 while Prometheus reaches the instance, 0 while it does not. Behind its name stands "
+            "what it really is, also where that is a stand-in for the engine.",
+            "count",
+            [Target(up, "{{instance}}: {{title}}")],
+        )
+    )
 
 
 def _of_group(title: str, group: Group, uid: str, present: str) -> build.Dashboard:
@@ -103,6 +119,7 @@ def _overview() -> build.Dashboard:
         ]
         engines.append((panel, asked))
     load = [panels.panel(f"client_{key}") for key in ("ttft", "requests", "tokens")]
+    _say_what_runs(board, 'job="engine"')
     board.with_row(build.Row("Objectives"))
     board.with_panel(
         _lines(

@@ -102,6 +102,14 @@ def test_panels_are_beside_each_other_and_ask_the_chosen_source(name):
             assert "987654321" not in target["expr"]
 
 
+@pytest.mark.parametrize("name", ["lab-overview", *(f"lab-{one}" for one in MODEL_SERVERS)])
+def test_a_dashboard_of_engines_says_first_what_really_runs(name):
+    """A stand-in's metrics are named as its engine's: only its title tells them apart."""
+    (target,) = drawn(BOARDS[name])[0]["targets"]
+    assert target["legendFormat"] == "{{instance}}: {{title}}"
+    assert target["expr"].startswith("max by (instance, title) (up{")
+
+
 def test_a_quantile_says_that_grafana_interpolates_it():
     found = 0
     for board in BOARDS.values():

@@ -11,14 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-import plotly.graph_objects as go
 import pyarrow as pa
 
-from dashboard import text, units
 from dashboard.engine_side import LEVELS
-from dashboard.figures import common, ticks
-from dashboard.theme import Line, lines_for_runs
 from dashboard.words import t
 from measure import latency
 from measure.errors import MeasureError
@@ -37,23 +32,7 @@ _WHOLE_ANSWER = (
 )  # fmt: skip
 _ENDS = {"ttft": ("ttft",), "e2e": ("e2e", "classify_e2e")}
 _ASKED = {"ttft": ("ttft", "queue_time", "prefill_time"), "e2e": ("e2e", "queue_time")}
-_OTHERS = 0.05
-"""By which share engine and client may count other requests before their means are too unlike."""
 _SAME = {"classify_queue_time": "queue_time", "classify_e2e": "e2e"}
-
-
-_COLOURS = {
-    WAIT: 0, "queue_time": 1, "prefill_time": 2, "validation_time": 3, "decode_time": 4,
-    "classify_compute_input": 3, "classify_compute_infer": 2, "classify_compute_output": 4,
-    REST: 5, RESIDUAL: 6,
-}  # fmt: skip
-"""Piece to its place in the palette; the same place for what never stands in one bar."""
-
-
-def lines(dark: bool) -> dict[str, Line]:
-    """Each piece its colour, the same on every page."""
-    palette = list(lines_for_runs([str(place) for place in range(7)], dark).values())
-    return {piece: palette[place] for piece, place in _COLOURS.items()}
 
 
 def titles() -> dict[str, str]:
@@ -70,6 +49,11 @@ def titles() -> dict[str, str]:
         REST: t("engine: the rest of it"),
         RESIDUAL: t("not explained by the engine: network, HTTP, tokenizing, client"),
     }
+
+
+def title_of(what: str) -> str:
+    """What people call the time that is split."""
+    return "TTFT" if what == "ttft" else "E2E"
 
 
 @dataclass(frozen=True)
@@ -222,142 +206,3 @@ def _from_sums(
     )
     mean_s = total * metric.scale / count if count > 0 else math.nan
     return Piece(_SAME.get(metric.concept, metric.concept), mean_s, count) if count > 0 else None
-
-
-def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go.Figure:
-    """A bar a run, piece after piece; what is below zero goes to the left.
-
-    `called` are short names of the runs, no two alike.
-    """
-    made = go.Figure()
-    colours, on_page = lines(dark), "#ffffff" if dark else "#000000"
-    names = [text.figure(called[one.run_id]) for one in splits]
-    for piece, title in titles().items():
-        means = [
-            next((part.mean_s for part in one.pieces if part.name == piece), None) for one in splits
-        ]
-        if not any(means):
-            continue
-        made.add_bar(
-            orientation="h",
-            y=names,
-            x=means,
-            name=title,
-            marker={
-                "color": colours[piece].fill(0.35 if piece == RESIDUAL else 1),
-                "line": {"width": 0},
-                "pattern": {"shape": "/" if piece == RESIDUAL else "", "size": 6},
-            },
-            text=[units.show(mean, "s") if mean else "" for mean in means],
-            textposition="inside",
-            insidetextfont={"color": on_page if piece == RESIDUAL else colours[piece].ink},
-            insidetextanchor="middle",
-            textangle=0,
-            hovertemplate="%{text}",
-        )
-    made.update_layout(common(110 + 34 * len(splits)))
-    made.update_layout(
-        barmode="relative",
-        hovermode="y unified",
-        bargap=0.25,
-        uniformtext={"mode": "hide", "minsize": 10},
-        legend={"traceorder": "normal"},
-    )
-    made.update_xaxes(**ticks("s"), showgrid=True, zeroline=True)
-    # A short name may be digits only, and is no number for that.
-    made.update_yaxes(type="category", autorange="reversed", showgrid=False)
-    return made
-
-
-def table(splits: Sequence[Split], called: Mapping[str, str]) -> pd.DataFrame:
-    """Means that add up, and beside them quantiles, which do not: bounds, exact at the client."""
-    names = titles()
-    rows = []
-    for one in splits:
-        run = called[one.run_id]
-        rows += [_row(run, names[piece.name], piece.mean_s, piece.bounds) for piece in one.pieces]
-        whole = title_of(one.what)
-        total = t("{quantity} from schedule, client", quantity=whole)
-        rows.append(_row(run, total, one.total_s, None))
-        if one.engine:
-            title = t("{quantity}, engine", quantity=whole)
-            rows.append(_row(run, title, one.engine.mean_s, one.engine.bounds))
-        exact = {name: units.show(value, "s") for name, value in one.client.items()}
-        title = t("{quantity}, client", quantity=whole)
-        rows.append(_row(run, title, one.client_s, None) | exact)
-    return pd.DataFrame(rows)
-
-
-def _row(
-    run: str, title: str, mean_s: float, bounds: Mapping[str, Bounds] | None
-) -> dict[str, str]:
-    found = bounds or {}
-    return {
-        t("Run"): run,
-        t("Piece"): title,
-        t("Mean"): units.show(mean_s, "s"),
-        **{
-            level: units.between(found[level].lower, found[level].upper, "s")
-            if level in found
-            else ""
-            for level in LEVELS
-        },
-    }
-
-
-def title_of(what: str) -> str:
-    """What people call the time that is split."""
-    return "TTFT" if what == "ttft" else "E2E"
-
-
-def remarks(splits: Sequence[Split]) -> list[str]:
-    """What a reader must know of each bar: what its engine does not export, what is below zero."""
-    found = []
-    for one in splits:
-        if one.note:
-            found.append(t("{run}: {what}.", run=text.plain(one.run_id), what=one.note))
-        elif one.missing:
-            found.append(
-                t(
-                    "{run}: its engine exports no exact {concepts}; that time is in what is not "
-                    "explained, or in the rest of the engine.",
-                    run=text.plain(one.run_id),
-                    concepts=", ".join(one.missing),
-                )
-            )
-        below = [titles()[piece.name] for piece in one.pieces if piece.mean_s < -1e-6]
-        if below:
-            found.append(
-                t(
-                    "{run}: below zero is “{pieces}”: the means are of different requests "
-                    "({engine} in the engine, {client} at the client), or the engine's pieces "
-                    "overlap.",
-                    run=text.plain(one.run_id),
-                    pieces=", ".join(below),
-                    engine=f"{one.engine.count:,.0f}" if one.engine else "–",
-                    client=f"{one.count:,}",
-                )
-            )
-        elif one.engine and abs(one.engine.count - one.count) > _OTHERS * one.count:
-            found.append(
-                t(
-                    "{run}: the engine's means are of {engine} requests, the client's of {client}: "
-                    "what is not explained is in part that difference.",
-                    run=text.plain(one.run_id),
-                    engine=f"{one.engine.count:,.0f}",
-                    client=f"{one.count:,}",
-                )
-            )
-    return found
-
-
-def numbers(splits: Sequence[Split]) -> pd.DataFrame:
-    """What the figure draws."""
-    return pd.DataFrame(
-        [
-            (one.run_id, piece.name, piece.mean_s, piece.count or math.nan)
-            for one in splits
-            for piece in one.pieces
-        ],
-        columns=["run", "piece", "mean (seconds)", "requests"],
-    )

@@ -14,7 +14,7 @@ from dashboard.quantities import Quantity, headline, of_runs
 from dashboard.runs import Fingerprint, LoadedRun
 from dashboard.samples import Sample
 from dashboard.short_names import short
-from dashboard.tails import carry, heat, serial, split
+from dashboard.tails import carry, heat, serial, split, split_figure, split_tables
 from dashboard.tails.heat import Heat
 from dashboard.tails.serial import Serial
 from dashboard.tails.split import Split
@@ -185,7 +185,7 @@ def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> N
         st.caption(t("No request was answered."))
         return
     chart(
-        split.figure(splits, called, dark),
+        split_figure.figure(splits, called, dark),
         "split",
         t("Mean {quantity} from schedule, in pieces", quantity=_split_of(splits)),
         help=t(
@@ -194,10 +194,12 @@ def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> N
             "there. The hatched piece is what the client waited and the engine does not account "
             "for. Answers that came in one piece are split from schedule to their end (E2E)."
         ),
-        data=lambda: split.numbers(splits),
+        data=lambda: split_figure.numbers(splits),
     )
-    run_pages.remarks(split.remarks(splits))
-    run_pages.table(split.table(splits, called), _TABLE_HEIGHT if len(splits) > 2 else "auto")
+    run_pages.remarks(split_tables.remarks(splits))
+    run_pages.table(
+        split_tables.table(splits, called), _TABLE_HEIGHT if len(splits) > 2 else "auto"
+    )
     st.caption(
         t(
             "Means add up. The quantiles beside them do not: the engine's are the bounds of the "

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import early, runs, tail_figure
 from dashboard.runs import LoadedRun
 from dashboard.samples import Sample
-from dashboard.tails import carry, heat, serial, split
+from dashboard.tails import carry, heat, serial, split, split_figure, split_tables
 from dashboard.theme import Line
 from measure import server_metrics
 from measure.quantiles import quantile
@@ -168,7 +168,7 @@ def test_what_the_engine_does_not_say_is_in_the_residual_and_named(lab: Path) ->
     assert found is not None
     assert found.missing == ("ttft", "prefill_time")
     assert found.pieces[-1].mean_s == pytest.approx(found.client_s - 0.01)
-    assert "ttft, prefill_time" in split.remarks([found])[0]
+    assert "ttft, prefill_time" in split_tables.remarks([found])[0]
     assert found.pieces[-1].name == split.RESIDUAL
 
 
@@ -177,8 +177,8 @@ def test_a_residual_below_zero_is_shown_and_said(lab: Path) -> None:
     found = split.split(one.run, [TTFT], _series(("x_ttft", 100.0, 100)))
     assert found is not None
     assert found.pieces[-1].mean_s < 0
-    assert any("below zero" in remark for remark in split.remarks([found]))
-    assert min(split.figure([found], {"one": "one"}, False).data[-1].x) < 0
+    assert any("below zero" in remark for remark in split_tables.remarks([found]))
+    assert min(split_figure.figure([found], {"one": "one"}, False).data[-1].x) < 0
 
 
 @pytest.mark.parametrize(("times", "said"), [(1, False), (3, True)])
@@ -191,13 +191,13 @@ def test_means_of_other_requests_than_the_client_s_are_said(
     counted = times * alone.count
     found = split.split(one.run, [TTFT], _series(("x_ttft", 0.03 * counted, counted)))
     assert found is not None and found.pieces[-1].mean_s > 0
-    assert any(f"of {counted} requests" in one for one in split.remarks([found])) is said
+    assert any(f"of {counted} requests" in one for one in split_tables.remarks([found])) is said
 
 
 def test_a_short_name_of_digits_is_a_name_and_no_number(lab: Path) -> None:
     found = split.split(_loaded(lab, records(300)).run, [TTFT], _series(("x_ttft", 100.0, 100)))
     assert found is not None
-    figure = split.figure([found], {"one": "065702"}, False)
+    figure = split_figure.figure([found], {"one": "065702"}, False)
     assert (figure.data[0].y[0], figure.layout.yaxis.type) == ("065702", "category")
 
 
@@ -227,7 +227,7 @@ def test_a_sum_made_up_from_buckets_is_no_mean(lab: Path) -> None:
     found = split.split(one.run, [made_up], _series(("x_queue", 1.0, 100)))
     assert found is not None
     assert "queue_time" not in {piece.name for piece in found.pieces}
-    assert "from buckets" in split.remarks([found])[0]
+    assert "from buckets" in split_tables.remarks([found])[0]
 
 
 def test_without_series_or_answers_nothing_is_made_up(lab: Path) -> None:
@@ -235,7 +235,7 @@ def test_without_series_or_answers_nothing_is_made_up(lab: Path) -> None:
     found = split.split(one.run, [TTFT], None)
     assert found is not None
     assert [piece.name for piece in found.pieces] == [split.WAIT, split.RESIDUAL]
-    assert "server_metrics" in split.remarks([found])[0]
+    assert "server_metrics" in split_tables.remarks([found])[0]
     write_run(lab / "runs", "failed", [records(50)[49]], warmup_s=0.0)
     failed = runs.load(lab / "runs" / "failed")
     assert isinstance(failed, LoadedRun)
@@ -246,11 +246,11 @@ def test_the_table_has_bounds_of_the_engine_and_exact_quantiles_of_the_client(la
     one = _loaded(lab, records(300))
     found = split.split(one.run, [TTFT], _series(("x_ttft", 8.0, 100)))
     assert found is not None
-    table = split.table([found], {"one": "one"}).set_index("Piece")
+    table = split_tables.table([found], {"one": "one"}).set_index("Piece")
     assert table.loc["TTFT, engine", "p50"] == "≤ 50 ms"
     assert table.loc["TTFT, engine", "p99"] == "50–500 ms"
     assert table.loc["TTFT, client", "p99"].endswith("ms")
-    assert set(split.titles()) == set(split.lines(False))
+    assert set(split.titles()) == set(split_figure.lines(False))
 
 
 # Serial calls

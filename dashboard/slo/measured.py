@@ -56,6 +56,10 @@ class Measured:
         )
 
 
+Held = tuple[Measured, Attainment]
+"""A run, and how it keeps to the SLO it is held against."""
+
+
 def read(path: Path) -> Measured | str:
     """A run, or why it cannot be read."""
     try:

@@ -1,33 +1,13 @@
 """Memory: what engines hold, of what it is made, and whether it was foreseen."""
 
 import time
-from collections.abc import Collection
-from functools import partial
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import (
-    anew,
-    chosen_runs,
-    figures,
-    no_prometheus,
-    panels,
-    promql,
-    run_figures,
-    runs,
-    sources,
-    text,
-    theme,
-    units,
-)
-from dashboard.chart import chart
+from dashboard import anew, chosen_runs, no_prometheus, promql, runs, sources, text
 from dashboard.live import asking as panel_asking
 from dashboard.live.chosen import left_out
-from dashboard.live.drawing import shapes as shapes_of
-from dashboard.live.readings import PanelReadings, idle
-from dashboard.memory import asking, observed, tables
-from dashboard.memory import figures as memory_figures
+from dashboard.memory import asking, held_charts, kv_charts, observed, panel_charts
 from dashboard.memory.observed import KvActivity, Observed
 from dashboard.prometheus import Failure, address
 from dashboard.runs import Fingerprint
@@ -40,9 +20,6 @@ from servers.catalog import ENGINES
 SPANS_S = {"1 min": 60, "5 min": 300, "15 min": 900, "1 h": 3600, "6 h": 21600}
 REFRESH_S = 5.0
 _SKELETON_PX = 330
-COLUMNS = 3
-KV_PANELS = ("kv_cache_usage", "preemptions", "prefix_cache_hit_rate")
-GPU_PANELS = ("gpu_memory", "gpu_memory_util")
 NOW, FINISHED = "now", "runs"
 
 
@@ -98,10 +75,9 @@ def _now(length_s: int) -> None:
         return
     chosen = _choose(engines)
     gpus = [source for source in found if source.kind == sources.GPU]
-    wanted = [one for one in panels.PANELS if one.key in (*KV_PANELS, *GPU_PANELS)]
     with st.skeleton(height=_SKELETON_PX):
         several = asking.read(url, span, chosen, asking.plans())
-        readings = panel_asking.read(url, span, [*chosen, *gpus], wanted)
+        readings = panel_asking.read(url, span, [*chosen, *gpus], panel_charts.PANELS)
     if isinstance(several, Failure):
         _no_prometheus(several, said_by)
         return
@@ -112,7 +88,7 @@ def _now(length_s: int) -> None:
     _where(bool(gpus), seen)
     queries = {source.name: asking.queries(source).shown for source in chosen}
     ended = [source.name for source in chosen if source.state == "ended"]
-    _memory(seen, (span.start_s, span.end_s), queries, ended)
+    held_charts.show(seen, (span.start_s, span.end_s), queries, ended)
     for name in (one.name for one in several if not one.held[0].size):
         st.caption(
             t(
@@ -121,7 +97,7 @@ def _now(length_s: int) -> None:
                 name=text.markdown(name),
             )
         )
-    _panels(readings, [*chosen, *gpus], span)
+    panel_charts.show(readings, [*chosen, *gpus], span)
 
 
 def _choose(engines: list[Source]) -> list[Source]:
@@ -183,88 +159,6 @@ def _no_gpu_in_runs(several: list[Observed]) -> None:
         )
 
 
-def _memory(
-    seen: list[Observed],
-    clock_s: tuple[float, float] | None,
-    queries: dict[str, list[str]],
-    ended: Collection[str] = (),
-) -> None:
-    """A figure an instance, and the table of forecasts; `ended` are those that run no longer."""
-    if not seen:
-        return
-    dark = st.context.theme.type == "dark"
-    for start in range(0, len(seen), 2):
-        for column, one in zip(st.columns(2), seen[start : start + 2], strict=False):
-            with column:
-                chart(
-                    memory_figures.over_time(one, dark, clock_s=clock_s),
-                    f"memory-{one.name}",
-                    t("{name}: {whose}", name=one.label, whose=tables.whose(one)),
-                    help=t(
-                        "All that it holds, at each scrape. Weights are as the model's files say, "
-                        "the KV cache as the engine says; what is left is other: the program "
-                        "itself, its libraries, activations. Lines are what was forecast when it "
-                        "was started. A cut layer: pages that nobody has written to are not there "
-                        "yet."
-                    ),
-                    data=partial(memory_figures.numbers, one, clock=clock_s is not None),
-                    queries=queries.get(one.name, ()),
-                )
-    st.subheader(t("The forecast beside what happened"), anchor=False)
-    _table(tables.beside(seen))
-    st.caption(
-        t(
-            "The forecast is what `lab plan` says, made before the start. What comes later is "
-            "filled by requests: a peak belongs between the two sums."
-        )
-    )
-    for words in tables.without_forecast(seen, ended):
-        st.caption(text.markdown(words, 600))
-    foreseen = [one for one in seen if one.plan is not None]
-    if foreseen:
-        with st.expander(t("What the forecasts rest on")):
-            for one in foreseen:
-                lines = "\n".join(f"- {text.markdown(words)}" for words in tables.basis(one))
-                st.markdown(f"**{text.markdown(one.name)}**\n\n{lines}")
-
-
-def _panels(readings: list[PanelReadings], shown: list[Source], span: promql.Span) -> None:
-    """KV cache and GPUs, from the catalogue of panels."""
-    dark = st.context.theme.type == "dark"
-    lines = theme.lines_for_instances({one.name: one.kind for one in shown}, sources.KINDS, dark)
-    drawable = [one for one in readings if one.by_source]
-    if drawable:
-        st.subheader(t("KV cache and GPU"), anchor=False)
-    models = [f"{one.name}: {text.markdown(one.about)}" for one in shown if one.kind == sources.GPU]
-    if models:
-        st.caption(" · ".join(models))
-    for start in range(0, len(drawable), COLUMNS):
-        row = drawable[start : start + COLUMNS]
-        for column, one in zip(st.columns(COLUMNS), row, strict=False):
-            with column:
-                shapes = shapes_of(one, lines, 0.99)
-                chart(
-                    figures.panel(
-                        shapes,
-                        one.panel.unit,
-                        span.start_s,
-                        span.end_s,
-                        span.step_s,
-                    ),
-                    f"panel-{one.panel.key}",
-                    t(one.panel.title),
-                    help=t(one.panel.help),
-                    data=partial(figures.numbers, shapes, one.panel.unit),
-                    queries=one.queries,
-                    quantiles=one.quantile_queries(0.99),
-                    aside=t("idle") if idle(one) else "",
-                )
-    notes = list(dict.fromkeys(note for one in readings for note in one.notes))
-    if notes:
-        with st.expander(t("What is not shown, and why ({count})", count=len(notes))):
-            st.markdown("\n".join(f"- {text.markdown(note)}" for note in notes))
-
-
 def _no_prometheus(failure: Failure, said_by: str) -> None:
     no_prometheus.show(failure, said_by)
     st.caption(t("Finished runs carry their memory with them: choose Runs above."))
@@ -315,51 +209,8 @@ def _runs() -> None:
     several = [one for one, _ in kept.values()]
     if several:
         _no_gpu_in_runs(several)
-    _memory(several, None, {})
-    _activity({name: activity for name, (_, activity) in kept.items()}, list(chosen))
-
-
-def _activity(kept: dict[str, KvActivity], chosen: list[str]) -> None:
-    """KV cache in use, preemptions and prefix hits, a line a run."""
-    lines = theme.lines_for_runs(chosen, st.context.theme.type == "dark")
-    rows: tuple[tuple[str, units.Unit, str, str], ...] = (
-        ("usage", "ratio", t("KV cache in use"), t("Share of its blocks, at each scrape.")),
-        (
-            "preemptions",
-            "rps",
-            t("Preemptions a second"),
-            t("Requests thrown out of a full cache, to be computed anew."),
-        ),
-        (
-            "prefix_hits",
-            "ratio",
-            t("Prefix-cache hits"),
-            t("Share of prompt tokens found in the cache, over five seconds."),
-        ),
-    )
-    if not any(vars(activity)[key] for activity in kept.values() for key, *_ in rows):
-        if kept:
-            st.caption(t("Their engines say nothing of a KV cache."))
-        return
-    st.subheader(t("KV cache"), anchor=False)
-    for column, (key, unit, title, help) in zip(st.columns(COLUMNS), rows, strict=True):
-        rates = {
-            name: series for name, one in kept.items() if (series := vars(one)[key]) is not None
-        }
-        if not rates:
-            continue
-        with column:
-            chart(
-                run_figures.over_time(rates, lines, unit, 0.0),
-                f"kv-{key}",
-                title,
-                help=help,
-                data=partial(run_figures.rates, rates, unit),
-            )
-
-
-def _table(table: pd.DataFrame) -> None:
-    st.dataframe(table, hide_index=True)
+    held_charts.show(several, None, {})
+    kv_charts.show({name: activity for name, (_, activity) in kept.items()}, list(chosen))
 
 
 page()

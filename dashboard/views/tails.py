@@ -14,12 +14,10 @@ from dashboard.quantities import Quantity, headline, of_runs
 from dashboard.runs import Fingerprint, LoadedRun
 from dashboard.samples import Sample
 from dashboard.short_names import short
-from dashboard.tails import carry, heat, serial, split, split_figure, split_tables
+from dashboard.tails import carry, heat, serial, split_charts
 from dashboard.tails.heat import Heat
 from dashboard.tails.serial import Serial
-from dashboard.tails.split import Split
-from dashboard.words import language, t
-from measure.errors import MeasureError
+from dashboard.words import t
 from measure.quantiles import Floats
 from measure.summary import sample
 from measure.window import is_open_loop
@@ -27,7 +25,6 @@ from servers.catalog import ENGINES
 
 REFRESH_S = 3.0
 MAIN_HEIGHT = 430
-_TABLE_HEIGHT = 420
 _SKELETON_PX = 300
 _TO_MAKE = "lab run {first} --rate 4 --arrival poisson"
 
@@ -79,7 +76,7 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
     called = dict(zip(names, short(names), strict=True))
     _main(_samples(loaded, called, lines, what.key), what, loaded)
     _heatmaps(loaded, lines, what)
-    _split(loaded, called, dark)
+    split_charts.show(loaded, called, dark)
     _serial(loaded, called, lines, what)
 
 
@@ -172,47 +169,6 @@ def _heatmaps(loaded: Sequence[LoadedRun], lines: dict[str, theme.Line], what: Q
             )
 
 
-def _split(loaded: Sequence[LoadedRun], called: dict[str, str], dark: bool) -> None:
-    st.subheader(t("Where the time went"), anchor=False)
-    with st.skeleton(height=_SKELETON_PX):
-        found = [
-            _pieces(run.run_id, _seen(run), language(), run.run.running, run) for run in loaded
-        ]
-    for said in (one for one in found if isinstance(one, str)):
-        st.warning(text.markdown(said, 600))
-    splits = [one for one in found if isinstance(one, Split)]
-    if not splits:
-        st.caption(t("No request was answered."))
-        return
-    chart(
-        split_figure.figure(splits, called, dark),
-        "split",
-        t("Mean {quantity} from schedule, in pieces", quantity=_split_of(splits)),
-        help=t(
-            "Means, for means add up and quantiles do not. Client: exact, from the records in the "
-            "window. Engine: the exact means of its own histograms in the window, of what ended "
-            "there. The hatched piece is what the client waited and the engine does not account "
-            "for. Answers that came in one piece are split from schedule to their end (E2E)."
-        ),
-        data=lambda: split_figure.numbers(splits),
-    )
-    run_pages.remarks(split_tables.remarks(splits))
-    run_pages.table(
-        split_tables.table(splits, called), _TABLE_HEIGHT if len(splits) > 2 else "auto"
-    )
-    st.caption(
-        t(
-            "Means add up. The quantiles beside them do not: the engine's are the bounds of the "
-            "bucket each lies in, the client's are exact. A request begun in warm-up is in the "
-            "engine's numbers only."
-        )
-    )
-
-
-def _split_of(splits: Sequence[Split]) -> str:
-    return " / ".join(dict.fromkeys(split.title_of(one.what) for one in splits))
-
-
 def _serial(
     loaded: Sequence[LoadedRun],
     called: dict[str, str],
@@ -294,18 +250,6 @@ def _seen(one: LoadedRun) -> Fingerprint:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _heat(name: str, seen: Fingerprint, key: str, _one: LoadedRun) -> Heat | None:
     return heat.heat(_one.run, key)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _pieces(
-    name: str, seen: Fingerprint, language: str, running: bool, _one: LoadedRun
-) -> Split | str | None:
-    """The pieces; why there are none, where what was kept of the engine cannot be read."""
-    engine = ENGINES.get(str(_one.run.manifest["engine"].get("name")))
-    try:
-        return split.split(_one.run, engine.metrics if engine else (), _one.run.server_metrics)
-    except MeasureError as error:
-        return str(error)
 
 
 @st.cache_data(max_entries=128, show_spinner=False)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from dashboard import prometheus, text, units
 from dashboard.prometheus import Failure
+from dashboard.told import told
 from dashboard.words import t
 
 State = Literal["firing", "pending"]
@@ -153,8 +154,9 @@ def _row(one: Alert, now_s: float) -> str:
     since = t("for {time}", time=units.seconds(max(0.0, round(now_s - one.since_s))))
     labels = ", ".join(f"{key}={value}" for key, value in sorted(one.about.items()))
     value = t("Value: {value}.", value=shown_value(one.value)) if one.value else ""
-    told = (one.ended, one.summary, one.description, value, labels, one.notebook)
-    hover = " ".join(part if part.endswith(".") else f"{part}." for part in told if part)
+    summary = told(one.summary)
+    said = (told(one.ended), summary, told(one.description), value, labels, one.notebook)
+    hover = " ".join(part if part.endswith((".", "?")) else f"{part}." for part in said if part)
     past = f'<b style="flex:none">{html.escape(t("no answers now"))}</b>' if one.ended else ""
     return (
         f'<div title="{_safe(hover, 700)}" style="border-left:5px solid {colour};'
@@ -164,7 +166,7 @@ def _row(one: Alert, now_s: float) -> str:
         f'color:#fff;background:{colour}">{html.escape(state)}</span>'
         f'<strong style="flex:none">{_safe(one.name, 60)}</strong>'
         '<span style="flex:1 1 60px;min-width:0;overflow-wrap:anywhere">'
-        f"{_safe(one.summary, 240)}</span>{past}"
+        f"{_safe(summary, 240)}</span>{past}"
         f'<span style="flex:none;opacity:.72;font-size:.85em">{html.escape(since)}</span></div>'
     )
 

@@ -138,7 +138,7 @@ def compare(
         labels=tuple(names if len(set(names)) == len(names) else ids),
         rows=(*_scalar_rows(runs, baseline), *_distribution_rows(runs, baseline, known)),
         settings=tuple(item for item in settings if not item.name.startswith("machine.")),
-        warnings=tuple(_warnings(runs, settings)),
+        warnings=tuple(warnings(runs, settings)),
         titles=titles_of(*(run.summary for run in runs)),
         baseline=baseline,
     )
@@ -257,7 +257,11 @@ def _settings(manifests: Sequence[Mapping[str, Any]]) -> list[Setting]:
     ]
 
 
-def _warnings(runs: Sequence[Run], settings: Sequence[Setting]) -> list[str]:
+def warnings(runs: Sequence[Run], settings: Sequence[Setting] = ()) -> list[str]:
+    """What to beware of in each run, and in holding them side by side.
+
+    `settings` are those that differ between them.
+    """
     found = []
     for run in runs:
         client = run.summary.get("client") or {}

@@ -12,6 +12,7 @@ from dashboard import engine_side, text, units
 from dashboard.compare.tables import UNITS, row_title
 from dashboard.figures import common, ticks
 from dashboard.theme import Line
+from dashboard.told import told
 from dashboard.units import Unit
 from measure.compare import Cell, Comparison
 from measure.errors import MeasureError
@@ -143,7 +144,7 @@ def figure(called: Sequence[Called], x: Axis, y: Axis) -> go.Figure:
     drawn.update_layout(hovermode="closest")
     for update, axis in ((drawn.update_xaxes, x), (drawn.update_yaxes, y)):
         update(
-            title={"text": text.figure(f"{axis.title}, {units.TITLES[axis.unit]}")},
+            title={"text": text.figure(f"{told(axis.title)}, {told(units.TITLES[axis.unit])}")},
             showgrid=True,
             zeroline=True,
             **ticks(axis.unit),
@@ -183,7 +184,7 @@ def numbers(called: Sequence[Called], x: Axis, y: Axis) -> pd.DataFrame:
 
 
 def _words(axis: Axis, cell: Cell) -> str:
-    shown = f"{text.figure(axis.title)}: {units.show(cell.value, axis.unit)}"
+    shown = f"{text.figure(told(axis.title))}: {units.show(cell.value, axis.unit)}"
     return f"{shown} [{units.between(*cell.ci95, axis.unit)}]" if cell.ci95 else shown
 
 

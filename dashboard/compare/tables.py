@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from dashboard import engine_side, run_words, text, units
+from dashboard import engine_side, text, units
 from dashboard.engine_side import EngineLine
 from dashboard.quantities import LEVEL_TITLES
+from dashboard.told import told
 from dashboard.units import Unit
 from dashboard.words import t
 from measure import compare, table
@@ -52,44 +53,14 @@ def title(info: RunInfo) -> str:
 
 def doubts(run: Run) -> list[str]:
     """What to beware of in one run (of several, `Comparison.warnings` says it)."""
-    found = []
-    client = run.summary["client"]
-    if client["verdict"] != "valid" and not run.running:
-        found.append(
-            t(
-                "{run} is {verdict}: {reasons}.",
-                run=run.path.name,
-                verdict=run_words.verdict(str(client["verdict"])),
-                reasons="; ".join(client["reasons"]),
-            )
-        )
-    if table.cut_off(run.summary):
-        counts = run.summary["requests"]
-        found.append(
-            t(
-                "In {run} {cancelled} of {total} requests were cut off when the load ended: what "
-                "they would have taken is in no number, so it was slower than it looks.",
-                run=run.path.name,
-                cancelled=f"{counts['cancelled']:,}",
-                total=f"{counts['total']:,}",
-            )
-        )
-    if not run.finished:
-        found.append(
-            t("{run} still goes on: its numbers are of what had ended by then.", run=run.path.name)
-            if run.running
-            else t(
-                "{run} was cut off: its numbers are of what had ended by then.", run=run.path.name
-            )
-        )
-    return found
+    return [told(one) for one in compare.warnings([run])]
 
 
 def numbers(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
     """Every number of every run with its interval; for two runs also their ratio."""
     rows = []
-    for row in _told(comparison):
-        line = {"": row_title(row, comparison.titles)}
+    for row in _with_values(comparison):
+        line = {"": told(row_title(row, comparison.titles))}
         for name, cell in zip(names, row.cells, strict=True):
             line[name] = show(cell, UNITS[row.unit])
         if len(names) == 2:
@@ -104,9 +75,9 @@ def ratios(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
     others = [(i, name) for i, name in enumerate(names) if i != comparison.baseline]
     return pd.DataFrame(
         [
-            {"": row_title(row, comparison.titles)}
+            {"": told(row_title(row, comparison.titles))}
             | {name: _ratio(row.changes[place]) or "–" for place, name in others}
-            for row in _told(comparison)
+            for row in _with_values(comparison)
         ]
     )
 
@@ -143,7 +114,7 @@ def chances(
     for metric in dict.fromkeys(row.metric for row in comparison.rows if row.quantile):
         found = compare.effects(metric, known, comparison.baseline)
         cells = {name: _chance(found[place]) for place, name in others}
-        rows.append({"": comparison.titles[metric]} | cells)
+        rows.append({"": told(comparison.titles[metric])} | cells)
     return pd.DataFrame(rows)
 
 
@@ -158,7 +129,7 @@ def _chance(found: Larger | None) -> str:
     return words + _verdict(found.apart)
 
 
-def _told(comparison: Comparison) -> list[Row]:
+def _with_values(comparison: Comparison) -> list[Row]:
     """The rows in which some run has a value."""
     return [row for row in comparison.rows if any(cell.value is not None for cell in row.cells)]
 
@@ -167,11 +138,11 @@ def numbers_of_one(run: Run) -> pd.DataFrame:
     """The latencies of one run: a line for each quantity, a column for each quantile."""
     rows = []
     for row in table.latency_rows(run.summary):
-        line = {"": row.title, "count": f"{row.count:,}"}
+        line = {"": told(row.title), told("count"): f"{row.count:,}"}
         for level, value_s in row.values_s.items():
             pair = run.summary[row.key]["ci95"].get(level)
             cell = Cell(value_s, (pair[0], pair[1]) if pair else None)
-            line[table.COLUMNS[level]] = show(cell, "s")
+            line[told(table.COLUMNS[level])] = show(cell, "s")
         rows.append(line)
     return pd.DataFrame(rows)
 
@@ -202,10 +173,11 @@ def engine_numbers(
                 t("{run}: its engine's series hold no histogram the lab knows.", run=run.path.name)
             )
         for line in lines or ():
-            words = f"{line.title} {line.level}"
+            words = told(f"{line.title} {line.level}")
             rows.setdefault(words, {"": words}).update(_engine_cells(name, line))
         for title, mean in batches:
-            rows.setdefault(title, {"": title})[t("engine · {run}", run=name)] = t(
+            words = told(title)
+            rows.setdefault(words, {"": words})[t("engine · {run}", run=name)] = t(
                 "mean {value}", value=units.figures(mean)
             )
     return pd.DataFrame(list(rows.values())).fillna(""), notes
@@ -243,7 +215,7 @@ def _engine_cells(name: str, line: EngineLine) -> dict[str, str]:
 
 
 def row_title(row: Row, titles: Mapping[str, str]) -> str:
-    """What people call the number: `TTFT p99`, `Goodput`."""
+    """What people call the number: `TTFT p99`, `Goodput`. In English: an address may hold it."""
     if row.quantile is None:
         return _SCALARS.get(row.metric, row.metric)
     words = titles.get(row.metric) or row.metric.removesuffix("_s").replace("_", " ").capitalize()

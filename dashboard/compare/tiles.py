@@ -8,6 +8,7 @@ from dashboard.quantities import LEVEL_TITLES
 from dashboard.runs import LoadedRun
 from dashboard.theme import Line
 from dashboard.tiles import Fact, Mark, Mood, Tile
+from dashboard.told import told
 from dashboard.words import t
 from measure.arrival import in_words
 from measure.store import Run
@@ -23,7 +24,7 @@ def render(loaded: Sequence[LoadedRun], lines: Mapping[str, Line]) -> str:
 
 def load_in_words(manifest: Mapping[str, Any]) -> str:
     """`16 users`, `poisson 4 requests/s`: what was asked of the server."""
-    return in_words(manifest["load"]["arrival"])
+    return told(in_words(manifest["load"]["arrival"]))
 
 
 def _tile(run: Run, name: str, line: Line) -> Tile:
@@ -41,7 +42,8 @@ def _mark(run: Run) -> Mark:
         return Mark(t("running"), "doubtful", t("This run still goes on."))
     verdict = str(client["verdict"])
     word = run_words.verdict(verdict)
-    reasons = "; ".join(client["reasons"]) or t("nothing speaks against the client's numbers")
+    against = "; ".join(told(reason) for reason in client["reasons"])
+    reasons = against or t("nothing speaks against the client's numbers")
     words = t("The client is {verdict}: {reasons}.", verdict=word, reasons=reasons)
     return Mark(word, _MOOD.get(verdict, "bad"), words)
 

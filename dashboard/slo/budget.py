@@ -9,6 +9,7 @@ from dashboard import run_words, text, units
 from dashboard.figures import common
 from dashboard.slo.measured import Measured
 from dashboard.theme import Line, lines_for_runs
+from dashboard.told import told
 from dashboard.words import t
 from measure.arrival import in_words
 from measure.attainment import FAILED, Attainment, Burn
@@ -177,7 +178,7 @@ def table(runs: Sequence[tuple[Measured, Attainment]], slos: Mapping[str, str]) 
         rows.append(
             {
                 t("Run"): text.plain(one.run_id),
-                t("Load"): text.plain(in_words(one.manifest["load"]["arrival"]), 60),
+                t("Load"): text.plain(told(in_words(one.manifest["load"]["arrival"])), 60),
                 t("SLO"): slos[one.run_id],
                 t("Attainment"): share,
                 t("Goodput"): units.show(found.goodput_rps, "rps"),

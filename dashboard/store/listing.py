@@ -11,6 +11,7 @@ import pandas as pd
 from dashboard import run_words, runs, text
 from dashboard.store import settings
 from dashboard.store.settings import Settings
+from dashboard.told import told
 from measure import notes
 from measure.arrival import in_words
 from measure.errors import MeasureError
@@ -32,7 +33,8 @@ class Entry:
     """One run in the list. What is not known is empty or `None`; `problem` says what is wrong.
 
     `latency` is what the headline latency of this run is called, `p50_s` and `p99_s` are its
-    quantiles as the summary has them. `words` is all that a search looks at.
+    quantiles as the summary has them. `scenario` and `arrival` are its load. `words` is all that a
+    search looks at.
     """
 
     run_id: str
@@ -43,7 +45,8 @@ class Entry:
     engine: str = ""
     engine_title: str = ""
     model: str = ""
-    load: str = ""
+    scenario: str = ""
+    arrival: str = ""
     settings: Settings = _UNSET
     requests: int | None = None
     failed: int | None = None
@@ -98,11 +101,11 @@ def table(shown: Sequence[Entry]) -> pd.DataFrame:
             "when": pd.Series([one.when for one in shown], dtype="datetime64[s]"),
             "engine": [text.plain(one.engine_title or one.engine, 60) for one in shown],
             "model": [text.plain(one.model, 80) for one in shown],
-            "load": [text.plain(one.load, 80) for one in shown],
+            "load": [text.plain(_load(one), 80) for one in shown],
             "settings": settings.in_words([one.settings for one in shown]),
             "requests": pd.Series([one.requests for one in shown], dtype="Int64"),
             "failed": pd.Series([one.failed for one in shown], dtype="Int64"),
-            "latency": [one.latency for one in shown],
+            "latency": [told(one.latency) for one in shown],
             "p50_ms": _milliseconds([one.p50_s for one in shown]),
             "p99_ms": _milliseconds([one.p99_s for one in shown]),
             "tokens_per_s": pd.Series([one.tokens_per_s for one in shown], dtype="float64"),
@@ -112,6 +115,14 @@ def table(shown: Sequence[Entry]) -> pd.DataFrame:
             "state": [run_words.state(one.state) for one in shown],
         }
     )
+
+
+def _load(one: Entry) -> str:
+    """Short, for its column: `chat, poisson 4/s`. A batch is its own arrival."""
+    unit = told("requests/s")
+    arrival = told(one.arrival).replace(f" {unit}", unit[unit.index("/") :])
+    parts = [arrival] if one.scenario == one.arrival else [one.scenario, arrival]
+    return ", ".join(part for part in parts if part)
 
 
 def tags_of(listed: Sequence[Entry]) -> list[str]:
@@ -151,8 +162,6 @@ def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str
     state = "running" if info.running else ("finished" if info.finished else "unfinished")
     name = str(manifest["name"])
     scenario, arrival = str(manifest["load"]["scenario"]), in_words(manifest["load"]["arrival"])
-    # Short, for its column; a batch is its own arrival.
-    load = ", ".join(dict.fromkeys([scenario, arrival.replace(" requests/s", "/s")]))
     model = str(engine.get("model") or "")
     values = dict(engine.get("settings") or {})
     entry = Entry(
@@ -165,11 +174,13 @@ def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str
         engine_title=title or (known.title if known else kind),
         # A folder's path says less than its name, and takes a column.
         model=model.rstrip("/").rpartition("/")[2],
-        load=load,
+        scenario=scenario,
+        arrival=arrival,
         settings=Settings(kind, values, (model, scenario)),
         problem=problem,
         words=_words(
-            info.run_id, kept, name, kind, title, known.title if known else "", model, load,
+            info.run_id, kept, name, kind, title, known.title if known else "", model, scenario,
+            arrival, arrival.replace(" requests/s", "/s"),
             *(f"{knob}={value}" for knob, value in values.items()),
         ),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from dashboard.compare import definition_tables, differences, latency, scatter, 
 from dashboard.compare.scatter import Axis, Called
 from dashboard.runs import LoadedRun
 from dashboard.short_names import LONGEST, short
+from dashboard.told import told
 from dashboard.words import language, t
 from measure import compare, notes
 from measure.compare import Comparison
@@ -70,7 +71,7 @@ def show(chosen: tuple[str, ...], was_running: bool) -> None:
                 [one.run for one in loaded], known=latency.distributions(loaded)
             )
         _top(loaded, called, comparison)
-        run_pages.remarks(comparison.warnings)
+        run_pages.remarks([told(one) for one in comparison.warnings])
         against = latency.show(loaded, called, comparison) or comparison
         _several(against, called)
         _differences(comparison, called)
@@ -160,7 +161,7 @@ def _scatter(loaded: Sequence[LoadedRun], comparison: Comparison, called: Sequen
     chart(
         scatter.figure(called, x, y),
         "scatter",
-        t("{up} against {across}", up=y.title, across=x.title),
+        t("{up} against {across}", up=told(y.title), across=told(x.title)),
         help=t(
             "A point a run; whiskers are 95% intervals, where the number has one. Batch and memory "
             "are the engine's own, in the window."

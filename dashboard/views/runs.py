@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import chosen_runs, runs, text
 from dashboard.store import acts, listing, popovers
 from dashboard.store.listing import Entry
+from dashboard.told import told
 from dashboard.words import t
 from servers.catalog import ENGINES
 
@@ -236,7 +237,7 @@ def _details(entry: Entry) -> None:
             st.text(entry.notes.note)
         if entry.reasons:
             st.caption(t("What the client says of itself"))
-            st.markdown("\n".join(f"- {text.markdown(one, 400)}" for one in entry.reasons))
+            st.markdown("\n".join(f"- {text.markdown(told(one), 400)}" for one in entry.reasons))
     with right:
         st.caption(t("Its folder"))
         st.code(text.plain(runs.root() / entry.run_id, 600), language=None, wrap_lines=True)

@@ -202,7 +202,7 @@ def alert_texts() -> list[str]:
         for group in rules.groups(list(ENGINES.values()), one)
         for rule in group["rules"]
         if "alert" in rule
-        for name in rule["annotations"].keys() - {"notebook"}
+        for name in sorted(rule["annotations"].keys() - {"notebook"})
     )
     return [filled for one in found for filled in _filled(one)]
 

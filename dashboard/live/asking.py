@@ -84,7 +84,8 @@ def _readings(
     for sources, found in plan:
         titles = dict.fromkeys(title_of(source) for source in sources)
         if not found:
-            notes += [panels.absent(panel, title, panels.ENGINE_METRICS) for title in titles]
+            own = panels.metrics_of(panel, sources[0].kind)
+            notes += [panels.absent(panel, title, panels.ENGINE_METRICS, own) for title in titles]
             continue
         for query in found:
             answer = answers[query.expression]

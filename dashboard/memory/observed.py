@@ -47,7 +47,7 @@ class Observed:
     @property
     def label(self) -> str:
         """Its name, and what it really is where its name does not say it."""
-        return f"{self.name} ({self.called})" if self.called else self.name
+        return f"{self.name}, {self.called}" if self.called else self.name
 
     @property
     def peak_bytes(self) -> float:

@@ -51,7 +51,8 @@ def _query(
 
     match panel.reading, metric.kind:
         case "rate", "counter":
-            return query(promql.rate(metric.name, selected, window_s, by))
+            note = t("counts all of an answer when it has ended") if metric.at_end else ""
+            return query(promql.rate(metric.name, selected, window_s, by), note=note)
         case ("sum" | "max") as how, "gauge":
             return query(promql.gauge(metric.name, selected, by, how))
         case (("quantile" | "heatmap"), "histogram"):
@@ -60,7 +61,7 @@ def _query(
             return query(
                 promql.gauge(metric.name, selected, [*by, "quantile"], "max"),
                 "summary",
-                "quantiles computed by the engine over its own sliding window",
+                t("quantiles computed by the engine over its own sliding window"),
             )
         case "mean", "gauge":
             return query(promql.gauge(metric.name, selected, by, "max"))
@@ -68,12 +69,17 @@ def _query(
             mean = promql.ratio(
                 f"{metric.name}_sum", f"{metric.name}_count", selected, window_s, by
             )
-            note = "a mean over the rate window"
-            if not metric.exact_sum:
-                note += ", near the truth: the engine makes the sum up from its buckets"
-            return query(mean, note=note)
-        case (("mean" | "quantile"), "counter") if over is not None:
-            return query(ratio(over), note="a mean: no distribution is exported")
+            if metric.exact_sum:
+                return query(mean, note=t("a mean over the rate window"))
+            return query(
+                mean,
+                note=t(
+                    "a mean over the rate window, near the truth: the engine makes the sum up from "
+                    "its buckets"
+                ),
+            )
+        case (("mean" | "quantile"), "counter") if over is not None and not metric.at_end:
+            return query(ratio(over), note=t("a mean: no distribution is exported"))
         case "share", "counter" if over is not None:
             return query(ratio(over))
         case "labels", "gauge":
@@ -81,12 +87,23 @@ def _query(
     return None
 
 
-def absent(panel: Panel, title: str, elsewhere: Iterable[Metric] = ()) -> str:
-    """Why a panel cannot show this source. `elsewhere` are the metrics of all others.
+def absent(
+    panel: Panel, title: str, elsewhere: Iterable[Metric] = (), own: Iterable[Metric] = ()
+) -> str:
+    """Why a panel cannot show this source. `own` are its metrics, `elsewhere` those of all.
 
     Where another engine exports the concept, it is named by that engine's metric.
     """
     concepts = [part.concept for part in panel.parts]
+    late = next((one.name for one in own if one.concept in concepts and one.at_end), None)
+    if late:
+        return t(
+            "{panel}: {engine} counts all of an answer in {metric} when it has ended, which over "
+            "a few seconds is no mean of anything.",
+            panel=t(panel.title),
+            engine=title,
+            metric=late,
+        )
     words = " / ".join(dict.fromkeys(concept.replace("_", " ") for concept in concepts))
     names = dict.fromkeys(one.name for one in elsewhere if one.concept in concepts)
     if not names:

@@ -42,7 +42,15 @@ def test_a_metric_that_is_exported_gives_a_query(panel: panels.Panel, kind: str)
     known = {metric.concept for metric in metrics}
     if panel.reading == "heatmap":
         known = {metric.concept for metric in metrics if metric.kind == "histogram"}
-    exported = [one for one in panel.parts if one.concept in known and one.over in {None, *known}]
+    late = {metric.concept for metric in metrics if metric.at_end}
+    exported = [
+        one
+        for one in panel.parts
+        if one.concept in known
+        and one.over in {None, *known}
+        # What is counted when an answer ends is no mean of the steps of a few seconds.
+        and not (one.over and one.concept in late)
+    ]
     assert {query.label for query in found} == {part.label for part in exported}
 
 
@@ -122,6 +130,20 @@ def test_a_counter_becomes_a_mean_only_with_something_to_divide_by() -> None:
     assert "rate(q_us[5s])" in query.expression
     assert "rate(n_total[5s])" in query.expression
     assert query.scale == 1e-6
+
+
+def test_what_is_counted_when_an_answer_ends_is_no_mean_of_seconds_and_says_so() -> None:
+    panel = panels.Panel("x", "X", "engine", "count", "mean", "H.", (Part("n", over="steps"),))
+    late = Metric("n", "n_total", "counter", "tokens", "", at_end=True)
+    steps = Metric("steps", "steps_total", "counter", "steps", "")
+    assert panels.queries(panel, (late, steps), {}, 5) == ()
+    assert panels.absent(panel, "E", (), (late, steps)) == (
+        "X: E counts all of an answer in n_total when it has ended, which over a few seconds is "
+        "no mean of anything."
+    )
+    rate = panels.Panel("y", "Y", "engine", "tok/s", "rate", "H.", (Part("n"),))
+    (query,) = panels.queries(rate, (late,), {}, 5)
+    assert query.note == "counts all of an answer when it has ended"
 
 
 def _series(instance: str, values: list[float], **labels: str) -> Series:

@@ -21,16 +21,14 @@ Series = tuple[Floats, Floats]
 class Timeline:
     """What one run did over its time: seconds from its start, and values.
 
-    `batches` are by what a batch is counted in (a title of `engine_side.BATCHES`); `rough` says
-    that they are made of tokens counted when answers end. `missing` says in words what the run
-    does not tell, and why.
+    `batches` are by what a batch is counted in (a title of `engine_side.BATCHES`). `missing` says
+    in words what the run does not tell, and why.
     """
 
     batches: Mapping[str, Series]
     waiting: Series | None
     running: Series | None
     in_flight: Series
-    rough: bool
     missing: tuple[str, ...]
 
 
@@ -44,28 +42,32 @@ def of_run(run: Run, engines: Mapping[str, Engine]) -> Timeline:
             if run.running
             else t("No series of the engine were kept with this run.")
         )
-        return Timeline({}, None, None, sent, False, (why,))
+        return Timeline({}, None, None, sent, (why,))
     engine = engines.get(str(run.manifest["engine"].get("name")))
     metrics = engine.metrics if engine else ()
-    batches, rough = _batches(table, metrics)
+    batches = _batches(table, metrics)
     waiting = _gauge(table, metrics, ("waiting", "classify_waiting"))
     missing = []
     if not batches:
-        missing.append(t("Its engine's series hold no batch that the lab knows."))
+        missing.append(
+            t(
+                "Its engine counts an answer's tokens when it has ended and its steps as they are "
+                "made: over a few seconds that tells of no batch."
+            )
+            if any(one.at_end and one.concept in BATCHES for one in metrics)
+            else t("Its engine's series hold no batch that the lab knows.")
+        )
     if waiting is None:
         missing.append(t("Its engine exports no queue."))
-    return Timeline(
-        batches, waiting, _gauge(table, metrics, ("running",)), sent, rough, tuple(missing)
-    )
+    return Timeline(batches, waiting, _gauge(table, metrics, ("running",)), sent, tuple(missing))
 
 
-def _batches(table: pa.Table, metrics: Sequence[Metric]) -> tuple[dict[str, Series], bool]:
+def _batches(table: pa.Table, metrics: Sequence[Metric]) -> dict[str, Series]:
     found: dict[str, Series] = {}
-    rough = False
     for metric in metrics:
         title, over = BATCHES.get(metric.concept, ("", ""))
         counted = next((one for one in metrics if one.concept == over), None)
-        if not title or (over and counted is None):
+        if not title or (over and counted is None) or metric.at_end:
             continue
         names = (metric.name, counted.name) if counted else (f"{metric.name}_sum", "")
         times_s, values = server_timeline.ratio(
@@ -73,8 +75,7 @@ def _batches(table: pa.Table, metrics: Sequence[Metric]) -> tuple[dict[str, Seri
         )
         if (values > 0).any():
             found[title] = (times_s, values)
-            rough = rough or metric.at_end
-    return found, rough
+    return found
 
 
 def _gauge(table: pa.Table, metrics: Sequence[Metric], concepts: Sequence[str]) -> Series | None:

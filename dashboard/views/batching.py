@@ -7,7 +7,6 @@ import streamlit as st
 
 from dashboard import (
     chosen_runs,
-    engine_side,
     quantities,
     run_figures,
     run_pages,
@@ -270,15 +269,6 @@ def _remarks(found: dict[str, Timeline]) -> None:
     for name, timeline in found.items():
         for words in timeline.missing:
             st.caption(f"{_markdown(name)}: {text.markdown(words)}")
-        if timeline.rough:
-            st.caption(
-                t(
-                    "{run}: its batch is {at_end}: tokens are counted when answers end, steps as "
-                    "they are made.",
-                    run=_markdown(name),
-                    at_end=t(engine_side.AT_END),
-                )
-            )
 
 
 def _knobs() -> None:

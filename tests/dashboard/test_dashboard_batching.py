@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -290,7 +289,7 @@ def test_a_runs_batch_queue_and_requests_in_flight_are_read_of_its_series(lab: P
     assert len(timelines.flight_curves({"a": found}, line).rates) == 2
 
 
-def test_tokens_counted_at_the_end_of_answers_make_a_rough_batch(lab: Path):
+def test_tokens_counted_at_the_end_of_answers_make_no_batch_over_time_and_it_says_so(lab: Path):
     write_run(lab / "runs", "a", records(100), engine="tgi")
     with_series(
         lab / "runs" / "a",
@@ -300,7 +299,8 @@ def test_tokens_counted_at_the_end_of_answers_make_a_rough_batch(lab: Path):
         ],
     )
     found = timelines.of_run(open_run(lab / "runs" / "a"), ENGINES)
-    assert found.rough and np.nanmax(next(iter(found.batches.values()))[1]) > 0
+    assert found.batches == {}
+    assert any("when it has ended" in words for words in found.missing)
 
 
 def _page(**params: str) -> AppTest:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from dashboard.engine_side import BATCHES
 from dashboard.theme import Line
 from dashboard.words import t
-from measure import server_timeline
+from measure import latency, server_timeline
 from measure.concurrency import in_flight
 from measure.quantiles import Floats
 from measure.store import Run
@@ -34,7 +35,7 @@ class Timeline:
 
 def of_run(run: Run, engines: Mapping[str, Engine]) -> Timeline:
     """The run's timeline. Raises `DamagedRunError` if its series cannot be read."""
-    sent = in_flight(run.records)
+    sent = _in_flight(run)
     table = run.server_metrics
     if table is None:
         why = (
@@ -60,6 +61,20 @@ def of_run(run: Run, engines: Mapping[str, Engine]) -> Timeline:
     if waiting is None:
         missing.append(t("Its engine exports no queue."))
     return Timeline(batches, waiting, _gauge(table, metrics, ("running",)), sent, tuple(missing))
+
+
+def _in_flight(run: Run) -> Series:
+    """While a run goes on, up to where nothing is still under way, unless it is the slowest yet.
+
+    A request has a record when it is over: the newest moments lack those that are not.
+    """
+    times_s, flying = in_flight(run.records)
+    if not run.running or not times_s.size:
+        return times_s, flying
+    took_s = latency.column(run.records, "done_s") - latency.column(run.records, "sent_s")
+    slowest_s = np.nanmax(took_s, initial=0.0)
+    known = times_s <= times_s[-1] - slowest_s
+    return times_s[known], flying[known]
 
 
 def _batches(table: pa.Table, metrics: Sequence[Metric]) -> dict[str, Series]:

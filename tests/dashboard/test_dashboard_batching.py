@@ -19,6 +19,7 @@ from dashboard.quantities import quantity
 from measure import server_metrics
 from measure.records import Status, TokenSource
 from measure.store import RunInfo, open_run
+from measure.verdict import ClientStats
 from servers.catalog import ENGINES
 from servers.contract import Engine, Knob
 
@@ -287,6 +288,20 @@ def test_a_runs_batch_queue_and_requests_in_flight_are_read_of_its_series(lab: P
     assert found.in_flight[1].max() > 0 and found.missing == ()
     line = theme.lines_for_runs(["a"], False)
     assert len(timelines.flight_curves({"a": found}, line).rates) == 2
+
+
+def test_while_a_run_goes_on_its_requests_in_flight_end_before_those_that_have_no_record_yet(
+    lab: Path,
+):
+    made = records(300)
+    writer = write_run(lab / "runs", "a", made, finish=False)
+    going_on = timelines.of_run(open_run(lab / "runs" / "a"), ENGINES).in_flight
+    writer.close(ClientStats(cpu_s=1.0, wall_s=60.0, max_in_flight=9, loop_lag_p99_s=0.001))
+    times_s, flying = timelines.of_run(open_run(lab / "runs" / "a"), ENGINES).in_flight
+    slowest_s = max(one.done_s - one.sent_s for one in made if one.done_s)
+    assert going_on[0][-1] <= times_s[-1] - slowest_s
+    assert list(going_on[1]) == list(flying[: going_on[1].size])
+    assert 0 < going_on[1].size < flying.size
 
 
 def test_tokens_counted_at_the_end_of_answers_make_no_batch_over_time_and_it_says_so(lab: Path):

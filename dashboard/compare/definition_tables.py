@@ -6,6 +6,7 @@ import pandas as pd
 
 from dashboard import units
 from dashboard.quantities import LEVEL_TITLES, quantity
+from dashboard.told import told
 from dashboard.units import Unit
 from dashboard.words import t
 from measure.rosetta import Line, Reading
@@ -34,7 +35,7 @@ def table(lines: Sequence[Line]) -> pd.DataFrame:
             continue
         unit = _UNITS[line.unit]
         cells = {reading.tool: _cell(reading, unit) for reading in line.readings}
-        rows.append({"": _title(line), OURS: units.show(line.ours, unit)} | cells)
+        rows.append({"": _title(line), told(OURS): units.show(line.ours, unit)} | cells)
     return pd.DataFrame(rows)
 
 
@@ -47,9 +48,9 @@ def why(lines: Sequence[Line]) -> list[str]:
                 continue
             for reason in reading.why:
                 tools, names = found.setdefault(reason, ({}, {}))
-                tools[reading.tool] = names[_name(line.metric)] = None
+                tools[reading.tool] = names[told(_name(line.metric))] = None
     return [
-        f"{', '.join(tools)} ({', '.join(names)}): {reason}."
+        f"{', '.join(tools)} ({', '.join(names)}): {told(reason)}."
         for reason, (tools, names) in found.items()
     ]
 
@@ -63,7 +64,9 @@ def _cell(reading: Reading, unit: Unit) -> str:
 
 def _title(line: Line) -> str:
     name = _name(line.metric)
-    return name if line.level is None else f"{name} {LEVEL_TITLES.get(line.level, line.level)}"
+    if line.level is None:
+        return told(name)
+    return told(f"{name} {LEVEL_TITLES.get(line.level, line.level)}")
 
 
 def _name(metric: str) -> str:

@@ -22,6 +22,7 @@ from told_sentences import (
     UNKNOWN,
     WORST,
     alert_texts,
+    definition_texts,
     row_titles,
     run,
 )
@@ -37,7 +38,7 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 # Names and units that Korean readers read as they are, and commands to type.
 KEPT = {
     *("TTFT", "ITL", "TPOT", "SLO", "CPU", "KV", "Goodput", "Prometheus"),
-    *("ms", "rate", "usage", "tokenizer", "metrics"),
+    *("ms", "rate", "usage", "tokenizer", "metrics", "role", "DONE", "goodput"),
 }
 COMMAND = re.compile("`[^`]*`")
 FILES = sorted((Path(told.__file__).parent / "locale").glob("*/told/*.toml"))
@@ -117,6 +118,11 @@ def test_a_row_an_axis_and_a_column_are_told(title: str) -> None:
     check(title, hangul=bool(set(LATIN.findall(title)) - KEPT))
 
 
+def test_how_other_tools_differ_is_told(tmp_path: Path) -> None:
+    for text in definition_texts(tmp_path):
+        check(text, hangul=bool(set(LATIN.findall(text)) - KEPT))
+
+
 @pytest.mark.parametrize("text", alert_texts())
 def test_what_an_alert_says_is_told(text: str) -> None:
     check(text)
@@ -162,10 +168,13 @@ def test_gaps_do_not_touch() -> None:
         assert "}{" not in english
 
 
-def test_every_line_tells_something_that_is_really_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_line_tells_something_that_is_really_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without it, something would be told otherwise."""
     several = [reason for facts in (WORST, BUSY, UNKNOWN) for reason in judge(facts)[1]]
     several += [*PROBLEMS, *alert_texts(), *row_titles(), *(in_words(one) for one in ARRIVALS)]
+    several += definition_texts(tmp_path)
     several += [one for different in DIFFERENT for one in compare.warnings(ODD_RUNS, different)]
     several = list(dict.fromkeys(several))
     before, all_lines = [told.told(one) for one in several], dict(lines())

@@ -2,17 +2,23 @@
 
 import re
 from itertools import chain, combinations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from dashboard_runs import records, write_run
 from hypothesis import strategies as st
 
 from dashboard import engine_side, units
-from dashboard.compare import scatter, tables
+from dashboard.compare import definition_tables, scatter, tables
 from measure import compare, table, window
 from measure.records import Clock, TokenSource
+from measure.rosetta import definitions
+from measure.rosetta_tools import TOOLS
+from measure.slo import Slo
+from measure.store import open_run
 from measure.verdict import ClientStats, Facts, judge
 from servers.catalog import ENGINES
 from servers.prometheus import rules
@@ -174,6 +180,25 @@ def row_titles() -> list[str]:
     measures = [units.TITLES[unit] for unit in (*tables.UNITS.values(), "bytes")]
     columns = ["count", *table.COLUMNS.values()]
     return [*scalars, *named, *sides, *batches, scatter.PEAK_MEMORY, *measures, *columns, *TITLES]
+
+
+def definition_texts(folder: Path) -> list[str]:
+    """In what other tools differ from us, and what numbers and columns are called beside them."""
+    write_run(folder, "a", records(60), slo=Slo(ttft_s=0.1, tpot_s=0.02), warmup_s=0.0)
+    lines = definitions(open_run(folder / "a"))
+    shown = definition_tables._RATES.values()
+    read = [why for line in lines for reading in line.readings for why in reading.why]
+    said = [
+        why
+        for tool in TOOLS
+        for why in (
+            *(meaning.differs for meaning in tool.latencies.values()),
+            *(tool.quantile_differs, tool.span_differs, tool.tokens_differ, tool.good_differs),
+            tool.error_differs,
+        )
+        if why is not None
+    ]
+    return list(dict.fromkeys([*read, *said, *shown, definition_tables.OURS]))
 
 
 SAMPLES = (

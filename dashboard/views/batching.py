@@ -1,23 +1,27 @@
 """Batching: what engines compute together, what it costs, and which flag sets it."""
 
 from collections.abc import Collection
-from functools import partial
 
 import streamlit as st
 
 from dashboard import (
     chosen_runs,
     quantities,
-    run_figures,
     run_pages,
     runs,
     text,
-    theme,
 )
-from dashboard.batching import knob_map, sweeps, timelines, tradeoff, tradeoff_figure
+from dashboard.batching import (
+    knob_map,
+    sweeps,
+    timeline_charts,
+    timelines,
+    tradeoff,
+    tradeoff_figure,
+)
 from dashboard.batching import tradeoff_tables as tables
 from dashboard.batching.sweeps import Sweep
-from dashboard.batching.timelines import Drawn, Timeline
+from dashboard.batching.timelines import Timeline
 from dashboard.batching.tradeoff import Axes, Tradeoff
 from dashboard.chart import chart
 from dashboard.runs import Fingerprint
@@ -28,7 +32,6 @@ from measure.table import OPEN_LOOP_ONLY
 from servers.catalog import ENGINES
 
 _SKELETON_PX = 330
-_RUNS_BESIDE = 2
 LEVELS = ("p50", "p90", "p99")
 _TO_MAKE = """for users in 1 4 16; do
   lab run {first} --set {knob}=1  --users $users --duration 20s
@@ -47,7 +50,7 @@ def page() -> None:
         running = {info.run_id for info in readable if info.running}
         _over_time(chosen_runs.choose(infos, first=1), running)
     else:
-        st.caption(t("No run yet: this page looks in {folder}.", folder=_markdown(runs.root())))
+        st.caption(t("No run yet: this page looks in {folder}.", folder=text.markdown(runs.root())))
     st.subheader(t("Which flag means the same"), anchor=False)
     _knobs()
 
@@ -86,7 +89,7 @@ def _choose(found: list[Sweep]) -> Sweep:
             st.warning(
                 t(
                     "The address asks for the sweep {sweep}, and no runs here make it.",
-                    sweep=_markdown(asked),
+                    sweep=text.markdown(asked),
                 )
             )
     titles = {key: tradeoff.title(sweep) for key, sweep in by_key.items()}
@@ -164,7 +167,7 @@ def _figure(placed: Tradeoff) -> None:
 
 def _left_aside(placed: Tradeoff) -> None:
     """What is not as the other points are, line by line."""
-    st.caption("  \n".join(_markdown(one) for one in tables.remarks(placed)))
+    st.caption("  \n".join(text.markdown(one) for one in tables.remarks(placed)))
 
 
 def _front(placed: Tradeoff) -> None:
@@ -212,63 +215,10 @@ def _over_time(chosen: tuple[str, ...], running: Collection[str]) -> None:
         }
     for name, timeline in loaded.items():
         if isinstance(timeline, str):
-            st.error(f"{_markdown(name)}: {text.markdown(timeline, 600)}")
+            st.error(f"{text.markdown(name)}: {text.markdown(timeline, 600)}")
         else:
             found[name] = timeline
-    lines = theme.lines_for_runs(list(chosen), st.context.theme.type == "dark")
-    # A legend of many runs takes the width of the page, or the height of the figure.
-    beside = len(found) <= _RUNS_BESIDE
-    left, middle, right = st.columns(3) if beside else [st.container() for _ in range(3)]
-    with left:
-        _curves(
-            timelines.batch_curves(found, lines),
-            "batch",
-            t("Batch"),
-            t(
-                "What the engine computed together, by its own counters: a mean over the five "
-                "seconds before each scrape. Tokens where it batches continuously, whole requests "
-                "where it batches requests."
-            ),
-        )
-    with middle:
-        _curves(
-            timelines.queue_curves(found, lines),
-            "queue",
-            t("Waiting in the engine"),
-            t("Requests accepted and not yet being computed, at each scrape."),
-        )
-    with right:
-        _curves(
-            timelines.flight_curves(found, lines),
-            "in-flight",
-            t("In flight"),
-            t(
-                "At the client: requests sent and not yet over, from the records, a mean over each "
-                "two-hundredth of the run. In the engine: those it says it computes, at each "
-                "scrape. What lies between them waits."
-            ),
-        )
-    _remarks(found)
-
-
-def _curves(drawn: Drawn, key: str, title: str, help: str) -> None:
-    if not drawn.rates:
-        st.markdown(f"**{text.markdown(title)}**")
-        st.caption(t("None of these runs tells it."))
-        return
-    chart(
-        run_figures.over_time(drawn.rates, drawn.lines, "count", 0.0),
-        key,
-        title,
-        help=help,
-        data=partial(run_figures.rates, drawn.rates, "count"),
-    )
-
-
-def _remarks(found: dict[str, Timeline]) -> None:
-    for name, timeline in found.items():
-        for words in timeline.missing:
-            st.caption(f"{_markdown(name)}: {text.markdown(words)}")
+    timeline_charts.show(found, list(chosen))
 
 
 def _knobs() -> None:
@@ -299,10 +249,6 @@ def _knobs() -> None:
         t("One knob in full"), knob_map.names(known, chosen), key="knob", bind="query-params"
     )
     run_pages.sentences(knob_map.detail(known, chosen, str(knob)))
-
-
-def _markdown(value: object) -> str:
-    return text.markdown(value)
 
 
 page()

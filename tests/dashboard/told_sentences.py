@@ -205,11 +205,12 @@ SAMPLES = (
     (r"\{\{ with .*? \}\}\{\{.*?\}\}%\{\{ end \}\}", "12.3%"),
     (r"\{\{ if .*? \}\}(.*?)\{\{ end \}\}", r"\1"),
     (r"\{\{ \$value \| humanizePercentage \}\}", "97.5%"),
-    (r"\{\{ \$value \| humanizeDuration \}\}", "31.2ms"),
+    (r"\{\{ \$value \| humanizeDuration \}\}", "1m 5s"),
     (r"\{\{ \$value \| humanize \}\}", "1.5"),
     (r"\{\{ \$value \}\}", "3"),
     (r"\{\{ \$labels\.bound_s \}\}", "0.625"),
-    (r"\{\{ \$labels\.(instance|job|rule_group) \}\}", "i1"),
+    (r"\{\{ \$labels\.(instance|job) \}\}", "i1"),
+    (r"\{\{ \$labels\.rule_group \}\}", "/a b/r;g1"),
 )
 
 

@@ -25,6 +25,7 @@ _SCALARS = {
     "requests.cancelled": "requests",
     "offered_rps": "requests/s",
     "achieved_rps": "requests/s",
+    "answered_rps": "requests/s",
     "goodput_rps": "requests/s",
     "slo_attainment": "ratio",
     "output_tokens_per_s": "tokens/s",

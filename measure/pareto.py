@@ -81,12 +81,6 @@ def told_apart(one: Point, other: Point) -> bool | None:
     return one.interval_s[1] < other.interval_s[0] or other.interval_s[1] < one.interval_s[0]
 
 
-def answered_rps(summary: Mapping[str, Any]) -> float:
-    """Requests of the window that were answered well, for each second of it; 0 of an empty one."""
-    window_s = summary["window_s"]
-    return float(summary["requests"]["ok"] / window_s) if window_s else 0.0
-
-
 def failed_share(summary: Mapping[str, Any]) -> float:
     """Which share of the requests that finished in the window failed; 0 if none finished."""
     failed = summary["requests"]["failed"]

@@ -64,6 +64,7 @@ def summarise(
         "requests": counts,
         "offered_rps": _rate(chosen.num_rows, span) if open_loop else None,
         "achieved_rps": _rate(sent, span),
+        "answered_rps": _rate(window.answers_in(records, span), span),
         **_goodput(chosen, counts, manifest, span, open_loop=open_loop),
         "output_tokens_per_s": _rate(window.tokens_in(records, span), span),
     }

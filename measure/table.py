@@ -96,14 +96,15 @@ def rates(summary: Mapping[str, Any]) -> list[Rate]:
     """The rates of a run that are known; tokens only where there were any."""
     words = {
         "offered_rps": ("offered", "requests/s"),
-        "achieved_rps": ("achieved", "requests/s"),
+        "achieved_rps": ("sent", "requests/s"),
+        "answered_rps": ("answered", "requests/s"),
         "goodput_rps": ("goodput", "requests/s"),
         "output_tokens_per_s": ("output", "tokens/s"),
     }
     return [
         Rate(key, title, summary[key], unit)
         for key, (title, unit) in words.items()
-        if summary[key] is not None and (summary[key] or unit != "tokens/s")
+        if summary.get(key) is not None and (summary[key] or unit != "tokens/s")
     ]
 
 

@@ -26,9 +26,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from measure import latency
 from measure.quantiles import Floats
+from measure.records import Status
 from measure.steady import steady_state
 from measure.warmup import Warmup
 
@@ -148,6 +150,12 @@ def counted(records: pa.Table, manifest: dict[str, Any], window: Window) -> pa.T
 def chunks_in(records: pa.Table, window: Window) -> int:
     """Content chunks that arrived in the window, of all requests however they ended."""
     return int(window.holds(latency.chunks(records).time_s).sum())
+
+
+def answers_in(records: pa.Table, window: Window) -> int:
+    """Requests that were answered well and to the end in the window, whenever they were sent."""
+    well = np.asarray(pc.equal(records["status"], Status.OK))
+    return int(np.sum(well & window.holds(latency.column(records, "done_s"))))
 
 
 def tokens_in(records: pa.Table, window: Window) -> float:

@@ -195,7 +195,7 @@ print(
 #   median without (`lone_at_once`), in milliseconds;
 # - `idlest`: the name of the run in which the model computed for the smallest part of the time.
 #   `batching.parts(run)` has `batch` (texts a batch) and `compute_s` (seconds a batch), and
-#   `run.summary["achieved_rps"]` the texts a second; `runs` has the runs by name.
+#   `run.summary["answered_rps"]` the texts a second; `runs` has the runs by name.
 
 # %%
 ### BEGIN SOLUTION
@@ -204,7 +204,7 @@ paid_ms = (medians[0] - medians[1]) * 1e3
 busy = {}
 for name, run in runs.items():
     found = batching.parts(run)
-    busy[name] = run.summary["achieved_rps"] / found.batch * found.compute_s
+    busy[name] = run.summary["answered_rps"] / found.batch * found.compute_s
 idlest = min(busy, key=lambda name: busy[name])
 ### END SOLUTION
 print(checks_batching.price_of_being_alone(lone, lone_at_once, answer_ms=paid_ms).require())

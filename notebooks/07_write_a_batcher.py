@@ -119,7 +119,7 @@ own_batcher.told(hurt, mended)
 # %%
 good = kit.up("fastapi-batcher", max_queue_size=32)
 most = kit.load(good, users=32, seconds=4, warmup=1, text_tokens=32)
-ceiling = round(most.summary["achieved_rps"])
+ceiling = round(most.summary["answered_rps"])
 
 # %% [markdown]
 # Three loads: one user alone; half of that rate; twice as much as can be computed.

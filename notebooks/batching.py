@@ -63,7 +63,7 @@ def table(runs: Mapping[str, Run]) -> pd.DataFrame:
         found, e2e = parts(run), run.summary["e2e_s"]
         rows.append(
             {
-                "answers a second": units.figures(run.summary["achieved_rps"]),
+                "answers a second": units.figures(run.summary["answered_rps"]),
                 "average batch": "–" if math.isnan(found.batch) else units.figures(found.batch),
                 "mean wait in the queue": units.show(found.queue_s, "s"),
                 "mean computing": units.show(found.compute_s, "s"),
@@ -102,7 +102,7 @@ def bars(runs: Mapping[str, Run]) -> go.Figure:
 
 def speed_up(first: Run, second: Run) -> float:
     """How many times the answers a second of the first run the second one gave."""
-    return _ratio(float(second.summary["achieved_rps"]), float(first.summary["achieved_rps"]))
+    return _ratio(float(second.summary["answered_rps"]), float(first.summary["answered_rps"]))
 
 
 def medians_apart_s(first: Run, second: Run) -> float:
@@ -117,7 +117,7 @@ def busy(run: Run) -> float:
     Batches a second times the seconds that one takes (Little's law).
     """
     found = parts(run)
-    return _ratio(float(run.summary["achieved_rps"]), found.batch) * found.compute_s
+    return _ratio(float(run.summary["answered_rps"]), found.batch) * found.compute_s
 
 
 def _gained(run: Run, concept: str) -> float:

@@ -138,7 +138,7 @@ def load(
     print("".join(line for line in said.getvalue().splitlines(True) if "warning" in line), end="")
     counts, client = run.summary["requests"], run.summary["client"]
     speed: tuple[str, units.Unit] = (
-        ("achieved_rps", "rps") if classify else ("output_tokens_per_s", "tok/s")
+        ("answered_rps", "rps") if classify else ("output_tokens_per_s", "tok/s")
     )
     print(
         f"{counts['ok']} answered, {counts['failed']} failed, "

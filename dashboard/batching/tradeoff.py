@@ -13,7 +13,6 @@ from dashboard.words import t
 from measure.pareto import (
     Point,
     Standing,
-    answered_rps,
     failed_share,
     many_failed,
     standings,
@@ -38,6 +37,11 @@ class Axes:
     def unit(self) -> Unit:
         """Of the throughput."""
         return UNITS[self.throughput]
+
+    @property
+    def summary_key(self) -> str:
+        """Where a run's summary has the throughput."""
+        return "output_tokens_per_s" if self.throughput == "tokens/s" else "answered_rps"
 
     @property
     def throughput_title(self) -> str:
@@ -91,7 +95,7 @@ class Tradeoff:
     """A sweep under chosen axes.
 
     `left_out` are the runs that carry no such quantile, `all_failed` those of which no request was
-    answered and some failed.
+    answered and some failed, `too_old` those made before answers a second were kept.
     """
 
     sweep: Sweep
@@ -99,6 +103,7 @@ class Tradeoff:
     placed: tuple[Placed, ...]
     left_out: tuple[str, ...]
     all_failed: tuple[str, ...]
+    too_old: tuple[str, ...]
 
     def words(self, run_id: str) -> str:
         """A run by the values of its knobs and its load, which say more than its name."""
@@ -118,11 +123,13 @@ class Tradeoff:
 
 def place(sweep: Sweep, axes: Axes) -> Tradeoff:
     """Every run that can be placed; of those that repeat each other the newest is judged."""
-    points, left_out, all_failed = {}, [], []
+    points, left_out, all_failed, too_old = {}, [], [], []
     for member in sweep.members:
         point = _point(member.info, axes)
         if member.info.summary and failed_share(member.info.summary) == 1:
             all_failed.append(member.info.run_id)
+        elif axes.summary_key not in (member.info.summary or {axes.summary_key: None}):
+            too_old.append(member.info.run_id)
         elif point is None:
             left_out.append(member.info.run_id)
         else:
@@ -135,6 +142,7 @@ def place(sweep: Sweep, axes: Axes) -> Tradeoff:
         tuple(Placed(member, point, found.get(name)) for name, (member, point) in points.items()),
         tuple(left_out),
         tuple(all_failed),
+        tuple(too_old),
     )
 
 
@@ -142,11 +150,7 @@ def _point(info: RunInfo, axes: Axes) -> Point | None:
     summary: Mapping[str, Any] = info.summary or {}
     described = summary.get(axes.quantity.key) or {}
     latency_s = described.get(axes.level)
-    speed = (
-        summary.get("output_tokens_per_s")
-        if axes.throughput == "tokens/s"
-        else answered_rps(summary)
-    )
+    speed = summary.get(axes.summary_key)
     if latency_s is None or not speed:
         return None
     pair = (described.get("ci95") or {}).get(axes.level)

@@ -134,6 +134,13 @@ def _left_out(tradeoff: Tradeoff) -> list[str]:
         found.append(t("1 run is left out: every request failed."))
     elif count:
         found.append(t("{count} runs are left out: every request failed.", count=count))
+    if tradeoff.too_old:
+        found.append(
+            t(
+                "Left out, for they were made before the lab kept answers a second: {names}.",
+                names=", ".join(text.plain(name) for name in tradeoff.too_old),
+            )
+        )
     count = len(tradeoff.left_out)
     if count == 1:
         found.append(

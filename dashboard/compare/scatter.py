@@ -64,7 +64,7 @@ def axes(
 
 def defaults(known: Mapping[str, Axis]) -> tuple[str, str]:
     """What to draw at first: latency against throughput, of what most runs have."""
-    rates = [title for title in ("Output tokens", "Achieved") if title in known]
+    rates = [title for title in ("Output tokens", "Answered", "Sent") if title in known]
     seconds = [title for title, axis in known.items() if axis.unit == "s"]
     most = max((known[title].known for title in seconds), default=0)
     tails = [t for t in seconds if t.endswith(" p99") and known[t].known == most]

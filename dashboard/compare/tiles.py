@@ -75,9 +75,12 @@ def _facts(run: Run) -> list[Fact]:
         *latencies,
         *tokens,
         Fact(
-            t("Requests/s"),
-            units.figures_or_dash(summary["achieved_rps"]),
-            t("Sent, in the window."),
+            t("Answered/s"),
+            units.figures_or_dash(summary.get("answered_rps")),
+            t(
+                "Requests per second whose answer came to its end in the window. Sent: {sent}.",
+                sent=units.figures_or_dash(summary["achieved_rps"]),
+            ),
         ),
         Fact(
             t("Goodput/s"),

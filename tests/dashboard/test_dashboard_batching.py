@@ -290,6 +290,16 @@ def test_a_runs_batch_queue_and_requests_in_flight_are_read_of_its_series(lab: P
     assert len(timelines.flight_curves({"a": found}, line).rates) == 2
 
 
+def test_throughput_in_requests_is_what_was_answered_and_older_runs_are_named_that_keep_none():
+    made = [info("a", 1), info("b", 4)]
+    made[0].summary["answered_rps"] = 3.0
+    (sweep,) = find(*made)
+    placed = tradeoff.place(sweep, replace(AXES, throughput="requests/s"))
+    assert [one.point.throughput for one in placed.placed] == [3.0]
+    assert placed.too_old == ("b",)
+    assert any("made before" in words and "b" in words for words in tables.remarks(placed))
+
+
 def test_while_a_run_goes_on_its_requests_in_flight_end_before_those_that_have_no_record_yet(
     lab: Path,
 ):

@@ -107,7 +107,7 @@ def test_every_run_is_held_against_the_baseline(three: list[LoadedRun]) -> None:
 def test_any_number_is_drawn_against_any_other(three: list[LoadedRun]) -> None:
     comparison = compare([one.run for one in three])
     known = scatter.axes(comparison, [one.run for one in three], ENGINES)
-    assert {"TTFT p50", "TTFT p99", "E2E max", "Output tokens", "Achieved"} <= set(known)
+    assert {"TTFT p50", "TTFT p99", "E2E max", "Output tokens", "Sent", "Answered"} <= set(known)
     assert scatter.defaults(known) == ("Output tokens", "TTFT p99")
     lines = lines_for_runs(list("abc"), dark=False)
     called = [Called(HOSTILE if n == "a" else n, n, lines[n]) for n in "abc"]
@@ -135,7 +135,7 @@ def test_few_points_are_named_beside_them_off_the_edges_and_many_in_the_legend(
 ) -> None:
     names = [f"run-{place}" for place in range(runs)]
     lines = lines_for_runs(names, dark=False)
-    rates = scatter.Axis("Achieved", "rps", tuple(Cell(float(place)) for place in range(runs)))
+    rates = scatter.Axis("Answered", "rps", tuple(Cell(float(place)) for place in range(runs)))
     called = [Called(name, name, lines[name]) for name in names]
     figure = scatter.figure(called, rates, rates)
     assert {trace.mode for trace in figure.data} == {mode}
@@ -151,8 +151,8 @@ def test_a_run_that_lacks_a_number_is_left_out_by_name(tmp_path: Path) -> None:
     known = scatter.axes(compare(both), both, ENGINES)
     lines = lines_for_runs(["a", "b"], dark=False)
     called = [Called(name, name, lines[name]) for name in "ab"]
-    assert scatter.left_out(called, known["Achieved"], known["TTFT p99"]) == ["b"]
-    assert len(scatter.figure(called, known["Achieved"], known["TTFT p99"]).data) == 1
+    assert scatter.left_out(called, known["Sent"], known["TTFT p99"]) == ["b"]
+    assert len(scatter.figure(called, known["Sent"], known["TTFT p99"]).data) == 1
     assert scatter.defaults(known)[1] == "TTFT p99"
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from measure.pareto import (
     Point,
-    answered_rps,
     dominates,
     failed_share,
     front,
@@ -119,8 +118,3 @@ def test_failures_are_counted_of_what_finished(ok, failed, share, many):
     summary = {"requests": {"ok": ok, "failed": failed, "cancelled": 900}}
     assert failed_share(summary) == pytest.approx(share)
     assert many_failed(summary) is many
-
-
-def test_answered_requests_a_second_are_those_of_the_window():
-    assert answered_rps({"window_s": 8.0, "requests": {"ok": 20}}) == 2.5
-    assert answered_rps({"window_s": 0.0, "requests": {"ok": 0}}) == pytest.approx(0.0)

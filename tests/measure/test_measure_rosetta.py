@@ -67,7 +67,7 @@ EXPECTED = {
     ("e2e_s", "mean"): (1 / 3, 1 / 3, 1.25 / 3, 1 / 3, 1.25 / 3),
     ("e2e_s", "p50"): (0.3, 0.3, 0.4, 0.3, 0.4),
     ("output_tokens_per_s", None): (0.8, 8 / 3.35, 8 / 3.35, 8 / 3.3, 8 / 3.35),
-    ("requests_per_s", None): (0.4, 3 / 3.35, 3 / 3.35, 3 / 3.3, 3 / 3.35),
+    ("requests_per_s", None): (0.3, 3 / 3.35, 3 / 3.35, 3 / 3.3, 3 / 3.35),
     ("goodput_rps", None): (None, None, None, None, None),
     ("slo_attainment", None): (None, None, None, None, None),
     ("error_rate", None): (0.25, 0.25, 0.25, 0.25, 0.0),

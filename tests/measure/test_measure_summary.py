@@ -14,8 +14,8 @@ from measure.verdict import ClientStats
 from measure.window import Window, tokens_in
 
 KEYS = [
-    "window_s", "window", "requests", "offered_rps", "achieved_rps", "goodput_rps", "slo_attainment",
-    "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s",
+    "window_s", "window", "requests", "offered_rps", "achieved_rps", "answered_rps", "goodput_rps",
+    "slo_attainment", "output_tokens_per_s", "ttft_s", "ttft_from_schedule_s", "itl_s", "chunk_gap_s", "tpot_s",
     "e2e_s", "schedule_delay_s", "client",
 ]  # fmt: skip
 QUANTITY_KEYS = [
@@ -60,6 +60,16 @@ def test_warm_up_is_cut_from_requests_tokens_and_duration_alike(table, make_reco
         assert found["requests"]["total"] == 10 - warmup_s
         assert found["achieved_rps"] == pytest.approx(1.0)
         assert found["output_tokens_per_s"] == pytest.approx(3.0)
+
+
+def test_an_overloaded_server_answers_what_it_can_and_not_what_is_asked_of_it(
+    table, make_record, make_manifest
+):
+    """Twenty a second for 10 s, answered four a second: the rest is answered after the load."""
+    asked = [make_record(n / 20, (0.001, (n + 1) / 4 - n / 20)) for n in range(200)]
+    found = summarise(table(*asked), make_manifest("poisson", rate_rps=20.0), _stats())
+    assert found["achieved_rps"] == pytest.approx(20.0)
+    assert found["answered_rps"] == pytest.approx(4.0, rel=0.03)
 
 
 def test_the_drain_is_in_no_rate_and_its_latencies_count(table, make_record, make_manifest):

@@ -39,11 +39,15 @@ def test_a_row_holds_what_the_summary_holds(summary):
 
 
 def test_rates_that_are_not_known_are_left_out(summary, table, make_record, make_manifest):
-    assert [rate.key for rate in shown.rates(summary())] == ["achieved_rps", "output_tokens_per_s"]
+    assert [rate.key for rate in shown.rates(summary())] == [
+        "achieved_rps",
+        "answered_rps",
+        "output_tokens_per_s",
+    ]
     assert shown.rates(summary("poisson"))[0].key == "offered_rps"
     nobody = make_record(0.0, (0.1,), tokens=None, token_source=TokenSource.NONE)
     quiet = summarise(table(nobody), make_manifest(), STATS)
-    assert [rate.title for rate in shown.rates(quiet)] == ["achieved"]
+    assert [rate.title for rate in shown.rates(quiet)] == ["sent", "answered"]
 
 
 def test_how_the_requests_ended_is_said_in_words(summary):

@@ -101,7 +101,7 @@ def test_a_price_that_is_no_number_is_asked_for_as_one(make_classified, answer):
 
 def test_a_model_is_busy_for_the_batches_it_computes_times_what_one_takes(make_classified):
     run = make_classified(QUICK, batches=10, compute_s=0.02)
-    rate_rps = run.summary["achieved_rps"]
+    rate_rps = run.summary["answered_rps"]
     assert batching.busy(run) == pytest.approx(rate_rps / 4 * 0.02)
 
 

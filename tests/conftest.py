@@ -44,7 +44,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
                 process.kill()
 
 
-MEASURES = re.compile(r"pytest\.mark\.(load|notebook)")
+MEASURES = re.compile(r"pytest\.mark\.(load(?!\(timed=False\))|notebook)")
 
 
 class TwoRows(LoadScopeScheduling):

@@ -28,7 +28,7 @@ from loadtests.protocols.classify import (
 from loadtests.wire import KERNEL_STAMPS
 from measure.store import open_run
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.load(timed=False)
 
 SERVER = Path(__file__).parents[1] / "support" / "classifier_server.py"
 CLOCK = "kernel" if KERNEL_STAMPS else "user"

@@ -8,7 +8,7 @@ import pytest
 
 from measure.store import open_run
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.load(timed=False)
 
 TURNS = 3
 

@@ -12,7 +12,7 @@ import pytest
 
 from measure.store import open_run
 
-pytestmark = pytest.mark.load
+pytestmark = pytest.mark.load(timed=False)
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,8 @@ client can ask for it: `ref,ttft=0.1,gap=0.02,tokens=8`. Keys:
     hang           1: accepts the request and never answers
 
 `--stall-from S --stall-for D` makes the whole server stop answering for D seconds, S seconds
-after its first request. (`servers/reference` is the lab's own: fast, the same for all requests but
+after its second request: the first is the load test's question whether anybody is there, and its
+load may begin seconds later. (`servers/reference` is the lab's own: fast, the same for all requests but
 for chance, for measuring. This one does to each request what its model's name says, for tests of
 how a client reads.) Each request's true times go to `--log` as a JSON line: `received_s`,
 `sent_s` (a list, one a content chunk), CLOCK_REALTIME.
@@ -78,7 +79,8 @@ class Reference:
     log: TextIO | None = None
     stall_from: float = -1.0
     stall_for: float = 0.0
-    first_request: float | None = None
+    asked: int = 0
+    load_began: float = 0.0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,9 +214,12 @@ class Reference:
     async def server_wide_stall(self) -> None:
         if self.stall_from < 0:
             return
-        if self.first_request is None:
-            self.first_request = time.monotonic()
-        since = time.monotonic() - self.first_request
+        self.asked += 1
+        if self.asked == 1:
+            return
+        if self.asked == 2:
+            self.load_began = time.monotonic()
+        since = time.monotonic() - self.load_began
         if self.stall_from <= since < self.stall_from + self.stall_for:
             await asyncio.sleep(self.stall_from + self.stall_for - since)
 

@@ -171,7 +171,8 @@ class Reference:
         if self.log:
             self.log.write(json.dumps({"received_s": received_s, "sent_s": sent_s}) + "\n")
             self.log.flush()
-        return alive
+        # Only now does the client know that it is over, and may read the log.
+        return alive and await self.finish(plan, style, writer)
 
     async def tokens(
         self, plan: Plan, style: str, stream_options: dict[str, bool],
@@ -204,6 +205,9 @@ class Reference:
                 if plan.usage and stream_options.get("include_usage"):
                     usage = _usage(done) if plan.usage == 1 else None
                     await _event(writer, plan, {"choices": [], "usage": usage})
+        return True
+
+    async def finish(self, plan: Plan, style: str, writer: asyncio.StreamWriter) -> bool:
         if style != "kserve":
             await _event(writer, plan, "[DONE]")
         if not plan.close:

@@ -3,8 +3,9 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,6 +24,7 @@ button { flex: 1; font: inherit; font-size: 0.875rem; padding: 6px 10px; cursor:
 button:hover, button:focus-visible { border-color: var(--st-primary-color);
   color: var(--st-primary-color); outline: none; }
 """
+_Item = TypeVar("_Item")
 _NOT_IN_A_KEY = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -62,6 +64,12 @@ def chart(
         st.plotly_chart(
             figure, key=key, config={"displayModeBar": False}, alt=alt or f"{title}. {help}"
         )
+
+
+def side_by_side(items: Sequence[_Item], columns: int) -> Iterator[tuple[Any, _Item]]:
+    """Each of the items with the column of the page that it goes to, row by row."""
+    for start in range(0, len(items), columns):
+        yield from zip(st.columns(columns), items[start : start + columns], strict=False)
 
 
 def _safe(key: str) -> str:

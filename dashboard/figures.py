@@ -129,6 +129,20 @@ def scatter(**settings: Any) -> dict[str, Any]:
     return {"type": "scatter", **settings}
 
 
+def lay_out_bars(figure: go.Figure, height: int, mode: str) -> None:
+    """Bars that lie, one below the other in their order, each cut into parts with their numbers."""
+    figure.update_layout(common(height))
+    figure.update_layout(
+        barmode=mode,
+        hovermode="y unified",
+        bargap=0.25,
+        uniformtext={"mode": "hide", "minsize": 10},
+        legend={"traceorder": "normal"},
+    )
+    # A short name may be digits only, and is no number for that.
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+
+
 def clock_axis(start_s: float, end_s: float) -> dict[str, Any]:
     """The settings of an axis of wall-clock time."""
     return {

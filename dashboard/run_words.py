@@ -7,10 +7,15 @@ from dashboard.words import t
 from servers import catalog
 
 
+def own_title(manifest: Mapping[str, Any]) -> str:
+    """What the engine of a run really was, where its name does not say it; else nothing."""
+    facts = manifest["engine"]
+    return catalog.own_title(str(facts.get("name") or ""), str(facts.get("title") or ""))
+
+
 def engine(manifest: Mapping[str, Any]) -> str:
     """The engine of a run: by its name, or by what it really was where that is something else."""
-    facts = manifest["engine"]
-    return catalog.called(str(facts.get("name") or ""), str(facts.get("title") or ""))
+    return own_title(manifest) or str(manifest["engine"].get("name") or "?")
 
 
 def verdict(of_client: str) -> str:

@@ -75,7 +75,7 @@ def _below(instance: Instance, state: str) -> Iterator[str]:
 
 def _what(instance: Instance) -> str:
     """The engine and its version; what it really is, where that is something else."""
-    shown = catalog.called(instance.engine, instance.title)
+    shown = catalog.own_title(instance.engine, instance.title) or instance.engine
     return f"{shown} {instance.version or ''}".strip()
 
 

@@ -26,11 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from measure import latency
 from measure.quantiles import Floats
-from measure.records import Status
 from measure.steady import steady_state
 from measure.warmup import Warmup
 
@@ -154,8 +152,8 @@ def chunks_in(records: pa.Table, window: Window) -> int:
 
 def answers_in(records: pa.Table, window: Window) -> int:
     """Requests that were answered well and to the end in the window, whenever they were sent."""
-    well = np.asarray(pc.equal(records["status"], Status.OK))
-    return int(np.sum(well & window.holds(latency.column(records, "done_s"))))
+    in_time = window.holds(latency.column(records, "done_s"))
+    return int(np.sum(latency.is_ok(records) & in_time))
 
 
 def tokens_in(records: pa.Table, window: Window) -> float:

@@ -34,11 +34,6 @@ def own_title(name: str, title: str) -> str:
     return title if engine is not None and title != engine.title else ""
 
 
-def called(name: str, title: str) -> str:
-    """What an instance is in a list: its own title where it has one, else its engine's name."""
-    return own_title(name, title) or name or "?"
-
-
 def find(name: str, among: Mapping[str, Engine] = ENGINES) -> Engine:
     """The engine of that name. Raises `ServerError` naming the known ones."""
     engine = among.get(name)

@@ -214,7 +214,8 @@ def status(instance: Instance) -> State:
     seen = by_processes(instance)
     if seen in ("unhealthy", "dead"):
         return seen
-    if probe.answers(instance.ready_url, probe.SILENT_S if instance.ready else 2.0):
+    patience_s = probe.SILENT_S if instance.ready else probe.STARTING_S
+    if probe.answers(instance.ready_url, patience_s):
         return "running"
     waiting = not instance.ready and time.time() - instance.started_s < instance.ready_timeout_s
     return "starting" if waiting else "unhealthy"

@@ -11,12 +11,14 @@ from typing import Any
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks without a proxy, whatever the environment says."""
+STARTING_S = 2.0
+"""How long each look at one that starts may take: there is a next."""
 SILENT_S = 10.0
 """How long a server that computes on all cores may be silent and still be well."""
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
-def answers(url: str, timeout_s: float = 2.0) -> bool:
+def answers(url: str, timeout_s: float = STARTING_S) -> bool:
     """Whether a GET of `url` gives a 2xx status within `timeout_s`.
 
     A fragment (`#READY`; it is never sent) is a word that must stand in the answer as well.

@@ -125,10 +125,10 @@ def place(sweep: Sweep, axes: Axes) -> Tradeoff:
     """Every run that can be placed; of those that repeat each other the newest is judged."""
     points, left_out, all_failed, too_old = {}, [], [], []
     for member in sweep.members:
-        point = _point(member.info, axes)
-        if member.info.summary and failed_share(member.info.summary) == 1:
+        point, summary = _point(member.info, axes), member.info.summary
+        if summary and failed_share(summary) == 1:
             all_failed.append(member.info.run_id)
-        elif axes.summary_key not in (member.info.summary or {axes.summary_key: None}):
+        elif summary and axes.summary_key not in summary:
             too_old.append(member.info.run_id)
         elif point is None:
             left_out.append(member.info.run_id)

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard import figures, panels, promql, text
-from dashboard.chart import chart
+from dashboard.chart import chart, side_by_side
 from dashboard.figures import Stretch
 from dashboard.live import drawing, loads
 from dashboard.live.readings import PanelReadings, Reading, empty, idle, in_one_piece
@@ -49,12 +49,9 @@ def pairs(look: Look, wanted: Sequence[Pair]) -> None:
     drawable = [
         pair for pair in wanted if any(_sources(look, by_key[one.key]) for one in pair.both)
     ]
-    for start in range(0, len(drawable), COLUMNS):
-        for column, pair in zip(
-            st.columns(COLUMNS), drawable[start : start + COLUMNS], strict=False
-        ):
-            with column:
-                _pair(look, pair)
+    for column, pair in side_by_side(drawable, COLUMNS):
+        with column:
+            _pair(look, pair)
 
 
 def _sources(look: Look, readings: PanelReadings) -> list[str]:
@@ -81,11 +78,9 @@ def section(look: Look, one: Section) -> None:
     """A section's figures, three in a row, and what it does not show."""
     members = [look.by_key[panel.key] for panel in one.panels]
     cells = [(readings, source) for readings in members for source in _figures_of(look, readings)]
-    for start in range(0, len(cells), COLUMNS):
-        row = cells[start : start + COLUMNS]
-        for column, (readings, source) in zip(st.columns(COLUMNS), row, strict=False):
-            with column:
-                _figure(look, readings, source)
+    for column, (readings, source) in side_by_side(cells, COLUMNS):
+        with column:
+            _figure(look, readings, source)
     notes(look, one.panels)
 
 

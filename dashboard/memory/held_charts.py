@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard import text
-from dashboard.chart import chart
+from dashboard.chart import chart, side_by_side
 from dashboard.memory import figures, tables
 from dashboard.memory.observed import Observed
 from dashboard.words import t
@@ -22,23 +22,22 @@ def show(
     if not seen:
         return
     dark = st.context.theme.type == "dark"
-    for start in range(0, len(seen), 2):
-        for column, one in zip(st.columns(2), seen[start : start + 2], strict=False):
-            with column:
-                chart(
-                    figures.over_time(one, dark, clock_s=clock_s),
-                    f"memory-{one.name}",
-                    t("{name}: {whose}", name=one.label, whose=tables.whose(one)),
-                    help=t(
-                        "All that it holds, at each scrape. Weights are as the model's files say, "
-                        "the KV cache as the engine says; what is left is other: the program "
-                        "itself, its libraries, activations. Lines are what was forecast when it "
-                        "was started. A cut layer: pages that nobody has written to are not there "
-                        "yet."
-                    ),
-                    data=partial(figures.numbers, one, clock=clock_s is not None),
-                    queries=queries.get(one.name, ()),
-                )
+    for column, one in side_by_side(seen, 2):
+        with column:
+            chart(
+                figures.over_time(one, dark, clock_s=clock_s),
+                f"memory-{one.name}",
+                t("{name}: {whose}", name=one.label, whose=tables.whose(one)),
+                help=t(
+                    "All that it holds, at each scrape. Weights are as the model's files say, "
+                    "the KV cache as the engine says; what is left is other: the program "
+                    "itself, its libraries, activations. Lines are what was forecast when it "
+                    "was started. A cut layer: pages that nobody has written to are not there "
+                    "yet."
+                ),
+                data=partial(figures.numbers, one, clock=clock_s is not None),
+                queries=queries.get(one.name, ()),
+            )
     st.subheader(t("The forecast beside what happened"), anchor=False)
     st.dataframe(tables.beside(seen), hide_index=True)
     st.caption(

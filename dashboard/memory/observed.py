@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dashboard import run_words
 from dashboard.memory import plan
 from dashboard.memory.plan import Plan, Where
 from dashboard.words import t
 from measure import server_series, server_timeline
 from measure.quantiles import Floats
 from measure.store import Run
-from servers import catalog
 from servers.contract import Engine, Metric
 
 GPU_MEMORY = "lab_instance_gpu_memory_bytes"
@@ -28,11 +28,10 @@ Series = tuple[Floats, Floats]
 class Observed:
     """One instance's memory over time, its KV cache, and what was expected of it.
 
-    `called` is what it really is, where that is not its engine (a stand-in); else empty.
-
     `where` says whose memory `held` is: that of GPUs, or of the machine (`kind` then says how
     shared pages are counted). `kv_bytes` is what its KV cache sets aside; `None` if it says
-    nothing of it. `kv_usage` is the share of that in use.
+    nothing of it. `kv_usage` is the share of that in use. `called` is what the instance really is,
+    where that is not its engine (a stand-in); else empty.
     """
 
     name: str
@@ -96,7 +95,7 @@ def of_run(run: Run, engines: Mapping[str, Engine]) -> Observed | None:
         _usage(table, metrics),
         kv_bytes(_config(table, metrics), expected),
         expected,
-        catalog.own_title(str(facts.get("name") or ""), str(facts.get("title") or "")),
+        run_words.own_title(run.manifest),
     )
 
 

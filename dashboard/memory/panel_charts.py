@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard import figures, panels, promql, sources, text, theme
-from dashboard.chart import chart
+from dashboard.chart import chart, side_by_side
 from dashboard.live.drawing import shapes as shapes_of
 from dashboard.live.readings import PanelReadings, idle
 from dashboard.sources import Source
@@ -27,27 +27,25 @@ def show(readings: list[PanelReadings], shown: list[Source], span: promql.Span) 
     models = [f"{one.name}: {text.markdown(one.about)}" for one in shown if one.kind == sources.GPU]
     if models:
         st.caption(" · ".join(models))
-    for start in range(0, len(drawable), COLUMNS):
-        row = drawable[start : start + COLUMNS]
-        for column, one in zip(st.columns(COLUMNS), row, strict=False):
-            with column:
-                shapes = shapes_of(one, lines, 0.99)
-                chart(
-                    figures.panel(
-                        shapes,
-                        one.panel.unit,
-                        span.start_s,
-                        span.end_s,
-                        span.step_s,
-                    ),
-                    f"panel-{one.panel.key}",
-                    t(one.panel.title),
-                    help=t(one.panel.help),
-                    data=partial(figures.numbers, shapes, one.panel.unit),
-                    queries=one.queries,
-                    quantiles=one.quantile_queries(0.99),
-                    aside=t("idle") if idle(one) else "",
-                )
+    for column, one in side_by_side(drawable, COLUMNS):
+        with column:
+            shapes = shapes_of(one, lines, 0.99)
+            chart(
+                figures.panel(
+                    shapes,
+                    one.panel.unit,
+                    span.start_s,
+                    span.end_s,
+                    span.step_s,
+                ),
+                f"panel-{one.panel.key}",
+                t(one.panel.title),
+                help=t(one.panel.help),
+                data=partial(figures.numbers, shapes, one.panel.unit),
+                queries=one.queries,
+                quantiles=one.quantile_queries(0.99),
+                aside=t("idle") if idle(one) else "",
+            )
     notes = list(dict.fromkeys(note for one in readings for note in one.notes))
     if notes:
         with st.expander(t("What is not shown, and why ({count})", count=len(notes))):

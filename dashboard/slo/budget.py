@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import run_words, text, units
-from dashboard.figures import common
+from dashboard.figures import common, lay_out_bars
 from dashboard.slo.measured import Measured
 from dashboard.theme import Line, lines_for_runs
 from dashboard.told import told
@@ -137,19 +137,11 @@ def missed_figure(runs: Sequence[tuple[str, Attainment]], dark: bool) -> go.Figu
             customdata=[units.show(share, "ratio") for share in shares],
             hovertemplate="%{text} · %{customdata}",
         )
-    made.update_layout(common(100 + 28 * len(runs)))
-    made.update_layout(
-        barmode="stack",
-        hovermode="y unified",
-        bargap=0.25,
-        uniformtext={"mode": "hide", "minsize": 10},
-        legend={"traceorder": "normal"},
-    )
+    lay_out_bars(made, 100 + 28 * len(runs), "stack")
     most = max(
         (sum(one.missed.values()) / one.finished for _, one in runs if one.finished), default=0
     )
     made.update_xaxes(tickformat=".2~%", showgrid=True, range=[0, max(most * 1.03, 0.01)])
-    made.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return made
 
 

@@ -19,7 +19,6 @@ from measure.notes import Notes
 from measure.store import RunInfo
 from measure.table import in_one_piece, titles_of
 from measure.window import is_open_loop
-from servers import catalog
 from servers.catalog import ENGINES
 
 STATES = ("finished", "running", "unfinished", "damaged")
@@ -157,7 +156,7 @@ def _entry(info: RunInfo) -> Entry:
 def _readable(info: RunInfo, manifest: dict[str, Any], kept: Notes, problem: str) -> Entry:
     engine, summary = manifest["engine"], info.summary
     kind = str(engine.get("name") or "")
-    title = catalog.own_title(kind, str(engine.get("title") or ""))
+    title = run_words.own_title(manifest)
     known = ENGINES.get(kind)
     state = "running" if info.running else ("finished" if info.finished else "unfinished")
     name = str(manifest["name"])

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard import text, units
-from dashboard.figures import common, ticks
+from dashboard.figures import lay_out_bars, ticks
 from dashboard.tails.split import RESIDUAL, REST, WAIT, Split, titles
 from dashboard.theme import Line, lines_for_runs
 
@@ -56,17 +56,8 @@ def figure(splits: Sequence[Split], called: Mapping[str, str], dark: bool) -> go
             textangle=0,
             hovertemplate="%{text}",
         )
-    made.update_layout(common(110 + 34 * len(splits)))
-    made.update_layout(
-        barmode="relative",
-        hovermode="y unified",
-        bargap=0.25,
-        uniformtext={"mode": "hide", "minsize": 10},
-        legend={"traceorder": "normal"},
-    )
+    lay_out_bars(made, 110 + 34 * len(splits), "relative")
     made.update_xaxes(**ticks("s"), showgrid=True, zeroline=True)
-    # A short name may be digits only, and is no number for that.
-    made.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return made
 
 

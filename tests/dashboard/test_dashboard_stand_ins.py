@@ -1,7 +1,6 @@
 """A stand-in is named as what it is on every page that shows its numbers."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dashboard_runs import records, write_run
@@ -26,12 +25,7 @@ def runs(lab: Path) -> Path:
 
 def shown(app: AppTest) -> str:
     """All that the page drew: texts, tables, figures, choices."""
-    return "\n".join(str(one.proto) for one in app.main.children.values() for one in _leaves(one))
-
-
-def _leaves(one: Any) -> list[Any]:
-    children = getattr(one, "children", None)
-    return [one] if not children else [leaf for c in children.values() for leaf in _leaves(c)]
+    return "\n".join(str(one.proto) for one in app.main)
 
 
 @pytest.mark.parametrize(
